@@ -1,0 +1,139 @@
+//! What is to be run and how: the plain data that a command line, or a program that uses this library, comes down to.
+
+use crate::device::block::BlockBackend;
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Guest memory where neither the user nor the manifest asks for more, in bytes.
+pub const DEFAULT_MEMORY: u64 = 64 << 20;
+/// How long a guest may take to obey a shutdown notice where the user says nothing.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// A guest and its surroundings.
+#[derive(Debug)]
+pub struct Config {
+    /// The ELF file.
+    pub program: PathBuf,
+    /// The program's arguments, its own name not among them.
+    pub arguments: Vec<OsString>,
+    /// The environment as `(NAME, VALUE)`.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Guest memory in bytes; `None`: the larger of [`DEFAULT_MEMORY`] and the manifest's minimum.
+    pub memory: Option<u64>,
+    /// Network devices.
+    pub nets: Vec<NetConfig>,
+    /// Block devices.
+    pub disks: Vec<DiskConfig>,
+    /// How long the guest may run.
+    pub timeout: Option<Duration>,
+    /// How long it may take to obey a shutdown notice.
+    pub grace: Duration,
+    /// Where it is loaded.
+    pub aslr: Aslr,
+    /// The KVM that runs it.
+    pub kvm: KvmSource,
+    /// Its console.
+    pub console: ConsoleConfig,
+    /// Whether to say on standard error what is done.
+    pub verbose: bool,
+    /// For tests of the second line of defence: the page tables make the program's text writable, so that only the
+    /// read-only memory slot protects it.
+    #[doc(hidden)]
+    pub test_writable_text: bool,
+}
+
+impl Config {
+    /// `program` with everything else as `ukvm-run` has it without options.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            memory: None,
+            nets: Vec::new(),
+            disks: Vec::new(),
+            timeout: None,
+            grace: DEFAULT_GRACE,
+            aslr: Aslr::Random,
+            kvm: KvmSource::Path("/dev/kvm".into()),
+            console: ConsoleConfig { input: 0, output: 1, raw: false },
+            verbose: false,
+            test_writable_text: false,
+        }
+    }
+}
+
+/// Where a program is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aslr {
+    /// At a random place.
+    Random,
+    /// At the place that this seed gives.
+    Seed(u64),
+    /// Always at the same place.
+    Off,
+}
+
+/// The KVM device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvmSource {
+    /// A device node, mostly `/dev/kvm`.
+    Path(PathBuf),
+    /// An open descriptor of it.
+    Fd(RawFd),
+}
+
+/// A network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetConfig {
+    /// The name in the manifest; `None`: the first network device that no other option names.
+    pub name: Option<String>,
+    /// What is behind it.
+    pub source: NetSource,
+    /// The guest's hardware address; `None`: made from the host's identity and the TAP's name.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// What is behind a network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetSource {
+    /// The TAP interface of this name; one that does not exist is created.
+    Tap(String),
+    /// An open descriptor of a TAP interface.
+    Fd(RawFd),
+}
+
+/// A block device.
+#[derive(Debug)]
+pub struct DiskConfig {
+    /// The name in the manifest; `None`: the first block device that no other option names.
+    pub name: Option<String>,
+    /// What is behind it.
+    pub source: DiskSource,
+    /// Whether the guest may only read it.
+    pub read_only: bool,
+}
+
+/// What is behind a block device.
+#[derive(Debug)]
+pub enum DiskSource {
+    /// A file or host block device.
+    Path(PathBuf),
+    /// An open descriptor of one.
+    Fd(RawFd),
+    /// A backend of the caller's own.
+    Backend(Box<dyn BlockBackend>),
+}
+
+/// The host's side of the console. The descriptors stay open and keep their flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    /// Where input comes from.
+    pub input: RawFd,
+    /// Where output goes to.
+    pub output: RawFd,
+    /// Whether a terminal passes every key on, Ctrl-C included; Ctrl-] then ends the guest.
+    pub raw: bool,
+}

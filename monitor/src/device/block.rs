@@ -1,0 +1,4 @@
+//! Block devices.
+
+/// Placeholder for the interface.
+pub trait BlockBackend: std::fmt::Debug + Send + Sync {}

@@ -1,0 +1,79 @@
+//! Why a guest could not be started, as a sentence and an exit status.
+
+use std::io;
+use ukvm_abi::exit_status;
+
+/// The classes of failure before and around a guest, each with its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The command line could not be understood.
+    Usage,
+    /// The ELF file or its manifest cannot be run.
+    BadElf,
+    /// A file or device that was named does not exist.
+    MissingFile,
+    /// KVM cannot be used on this host.
+    NoKvm,
+    /// The host failed while the monitor worked.
+    HostIo,
+    /// The host does not permit what was asked for.
+    NoPermission,
+    /// What was asked for contradicts the manifest, the host or itself.
+    BadConfig,
+}
+
+impl ErrorKind {
+    /// The exit status that documents the class.
+    #[must_use]
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Usage => exit_status::USAGE,
+            Self::BadElf => exit_status::BAD_ELF,
+            Self::MissingFile => exit_status::MISSING_FILE,
+            Self::NoKvm => exit_status::NO_KVM,
+            Self::HostIo => exit_status::HOST_IO,
+            Self::NoPermission => exit_status::NO_PERMISSION,
+            Self::BadConfig => exit_status::BAD_CONFIG,
+        }
+    }
+
+    /// The class of a failure to open or use a file that the user named.
+    #[must_use]
+    pub fn of_file(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::MissingFile,
+            io::ErrorKind::PermissionDenied => Self::NoPermission,
+            _ => Self::HostIo,
+        }
+    }
+}
+
+/// A failure: one sentence that says what is wrong and what to do.
+///
+/// Each module that can fail has an error type of its own, whose `Display` is the sentence; this is what remains of it for the
+/// person at the terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// A failure of class `kind`, told by `message`: one sentence without a full stop at its end.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Its class.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The exit status that documents it.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        self.kind.status()
+    }
+}

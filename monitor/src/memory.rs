@@ -1,0 +1,194 @@
+//! Guest memory: one anonymous region of the host, reached only through checked, volatile copies.
+//!
+//! The guest may write to it at any time, so no reference to it is ever made.
+
+use std::io;
+use std::ops::Range;
+use vm_memory::{Bytes, VolatileMemory, VolatileSlice};
+
+/// Bytes of a page.
+pub const PAGE: u64 = 4096;
+/// Bytes of a large page.
+pub const LARGE_PAGE: u64 = 2 << 20;
+
+/// Memory that the guest sees, from guest-physical address 0 on.
+#[derive(Debug)]
+pub struct Memory {
+    /// Page-aligned, with [`base`](Self::base) ≡ 0 modulo [`LARGE_PAGE`].
+    base: *mut u8,
+    size: usize,
+    /// What was mapped, the slack for alignment included.
+    mapped: (*mut u8, usize),
+}
+
+// SAFETY: the mapping belongs to this value until it is dropped, and is only accessed by volatile or atomic operations and
+// system calls, whichever thread does it; races with the guest are there in any case.
+unsafe impl Send for Memory {}
+// SAFETY: as above; no method hands out a reference into the mapping.
+unsafe impl Sync for Memory {}
+
+/// A range of guest memory that lies inside it and that the guest has the rights to that its request needs.
+///
+/// Only dispatch makes one, from a guest's address that it has checked against the layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestBuffer {
+    gpa: u64,
+    length: u64,
+}
+
+impl GuestBuffer {
+    /// Bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The part from `from` on; empty where there is none.
+    #[must_use]
+    pub fn skip(&self, from: usize) -> Self {
+        let from = (from as u64).min(self.length);
+        Self { gpa: self.gpa + from, length: self.length - from }
+    }
+
+    /// The part before `length`.
+    #[must_use]
+    pub fn truncate(&self, length: usize) -> Self {
+        Self { gpa: self.gpa, length: self.length.min(length as u64) }
+    }
+}
+
+impl Memory {
+    /// Maps `size` bytes of zeroed memory, none of which is backed by the host before it is touched. `size` is a multiple of
+    /// [`PAGE`].
+    ///
+    /// # Errors
+    ///
+    /// What `mmap` says.
+    pub fn new(size: u64) -> io::Result<Self> {
+        let size = usize::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let length = size
+            .checked_add(LARGE_PAGE as usize)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        // SAFETY: a new private anonymous mapping at an address of the kernel's choice touches no other memory.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = start.cast::<u8>();
+        // Large pages need host and guest address alike modulo 2 MiB.
+        let base = start.wrapping_add(start.align_offset(LARGE_PAGE as usize));
+        Ok(Self { base, size, mapped: (start, length) })
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    /// The host's address of guest-physical address 0, for KVM's memory slots.
+    #[must_use]
+    pub fn host_address(&self) -> u64 {
+        self.base as u64
+    }
+
+    /// The buffer at `gpa`, or `None` unless all of it is inside the memory. That the guest has the right to it is the caller's
+    /// to check.
+    #[must_use]
+    pub fn buffer(&self, gpa: u64, length: u64) -> Option<GuestBuffer> {
+        let end = gpa.checked_add(length)?;
+        (end <= self.size()).then_some(GuestBuffer { gpa, length })
+    }
+
+    /// The buffer as a slice for volatile copies, and for reading from and writing to descriptors.
+    #[must_use]
+    pub fn slice(&self, buffer: GuestBuffer) -> VolatileSlice<'_> {
+        self.get_slice(buffer.gpa as usize, buffer.len()).unwrap_or_else(|_| self.empty())
+    }
+
+    /// The buffer as a system call takes it. The kernel may be told to write to it only if the request brings data. It
+    /// stays valid as long as this `Memory`.
+    #[must_use]
+    pub fn iovec(&self, buffer: GuestBuffer) -> libc::iovec {
+        let slice = self.slice(buffer);
+        libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: slice.len() }
+    }
+
+    /// Copies `from` to guest-physical address `gpa`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it does not fit there.
+    pub fn write(&self, gpa: u64, from: &[u8]) -> io::Result<()> {
+        let slice = self.at(gpa..gpa.saturating_add(from.len() as u64))?;
+        slice.copy_from(from);
+        Ok(())
+    }
+
+    /// The memory from `range.start` to `range.end`, guest-physical addresses.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not all inside.
+    pub fn at(&self, range: Range<u64>) -> io::Result<VolatileSlice<'_>> {
+        self.get_slice(range.start as usize, range.end.saturating_sub(range.start) as usize)
+            .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+    }
+
+    /// Copies the buffer's bytes into a vector.
+    #[must_use]
+    pub fn copy(&self, buffer: GuestBuffer) -> Vec<u8> {
+        let mut bytes = vec![0; buffer.len()];
+        // The two are of one length, so that nothing is left out.
+        let _ = self.slice(buffer).read(&mut bytes, 0);
+        bytes
+    }
+
+    fn empty(&self) -> VolatileSlice<'_> {
+        // SAFETY: no byte is accessed through a slice of length 0.
+        unsafe { VolatileSlice::new(self.base, 0) }
+    }
+}
+
+impl VolatileMemory for Memory {
+    type B = ();
+
+    fn len(&self) -> usize {
+        self.size
+    }
+
+    fn get_slice(
+        &self,
+        offset: usize,
+        count: usize,
+    ) -> vm_memory::volatile_memory::Result<VolatileSlice<'_>> {
+        let end = self.compute_end_offset(offset, count)?;
+        debug_assert!(end <= self.size);
+        // SAFETY: offset + count is at most size, so the slice lies in the mapping, which outlives the borrow of self.
+        let start = unsafe { self.base.add(offset) };
+        // SAFETY: as above; all accesses to the mapping are volatile or by the kernel.
+        Ok(unsafe { VolatileSlice::new(start, count) })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: these are the start and length that mmap returned in `new`; nothing can borrow the mapping any more.
+        unsafe { libc::munmap(self.mapped.0.cast(), self.mapped.1) };
+    }
+}

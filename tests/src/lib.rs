@@ -1,0 +1,1 @@
+//! Tests of ukvm as its users see it.
