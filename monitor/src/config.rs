@@ -4,7 +4,7 @@ use crate::device::block::BlockBackend;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Guest memory where neither the user nor the manifest asks for more, in bytes.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -14,6 +14,8 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// A guest and its surroundings.
 #[derive(Debug)]
 pub struct Config {
+    /// When the start began; the run's timeline counts from here.
+    pub started: Instant,
     /// The ELF file.
     pub program: PathBuf,
     /// The program's arguments, its own name not among them.
@@ -48,6 +50,7 @@ impl Config {
     /// `program` with everything else as `ukvm-run` has it without options.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
+            started: Instant::now(),
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),

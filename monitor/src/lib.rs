@@ -13,3 +13,4 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod memory;
+pub mod observe;
