@@ -9,6 +9,7 @@
 //! 5. [`dispatch`] serves what the guest asks for through its ring; [`fault`] explains what it did wrong.
 //! 6. [`report`] tells how it all ended.
 
+pub mod cli;
 pub mod config;
 pub mod device;
 pub mod error;

@@ -1,0 +1,323 @@
+//! The command line of `ukvm-run`.
+//!
+//! [`parse`] gives a [`Command`], or the text that `--help` asks for, or an [`Error`] whose sentence tells what to write
+//! instead.
+
+mod usage_error;
+mod value;
+
+use crate::config::{Aslr, Config, ConsoleConfig, DiskConfig, DiskSource, KvmSource, NetConfig, NetSource};
+use crate::error::{Error, ErrorKind};
+use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use value::{BadValue, Disk, FileOrFd};
+
+/// What the user wants to be done.
+#[derive(Debug)]
+pub enum Command {
+    /// Run a guest.
+    Run {
+        /// The guest.
+        config: Box<Config>,
+        /// Where the run report goes.
+        report: Option<PathBuf>,
+    },
+    /// Tell what is in a program's file.
+    Inspect {
+        /// The program.
+        program: PathBuf,
+    },
+    /// Print a text, such as the help, on standard output.
+    Print(String),
+}
+
+/// A value parser of clap made of one of ours.
+fn parser<T: Clone + Send + Sync + 'static>(
+    parse: fn(&OsStr) -> Result<T, BadValue>,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |text| parse(&text))
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const EXAMPLES: &str = "\
+Examples:
+  ukvm-run hello.elf 3                         run a program with the argument 3
+  ukvm-run --net tap0 --disk data.img app.elf  with a network and a disk
+  ukvm-run --disk src=a.img,ro --disk dst=b.img blkcopy.elf
+                                               with two disks, each under the name that
+                                               the program gives it, the first read-only
+  ukvm-run --timeout 5s --report run.json app.elf
+                                               end it after 5 s, and write down how it went
+  ukvm-run --inspect app.elf                   show what the program needs
+
+Names of devices:
+  A program declares its network and block devices by name. An option without NAME= is for
+  the first device of its kind that no other option names. NAME= is what stands before the
+  first '=' if it is a legal name (A-Z a-z 0-9 - _ .): write a file a=b.img as ./a=b.img.
+  A TAP that does not exist is created, and goes when ukvm-run does.
+
+Exit status:
+  the program's own, or
+  64 wrong usage              65 not a unikernel, or not for this version
+  66 no such file or device   69 KVM cannot be used
+  74 the host failed          77 not permitted
+  78 options, program and host do not fit together
+  124 ended by --timeout      128+N ended by signal N
+  134 the program panicked    139 the program did what it may not
+  --report tells a program's own 134 from a panic.";
+
+/// Run a unikernel in a KVM virtual machine of its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ukvm-run",
+    version,
+    override_usage = "ukvm-run [OPTIONS] APP.ELF [--] [ARGS]...",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = EXAMPLES,
+    max_term_width = 100
+)]
+struct Cli {
+    /// The unikernel, then its own arguments: all that follows APP.ELF is the program's, a first '--' excepted
+    #[arg(value_name = "APP.ELF", required = true, num_args = 1.., trailing_var_arg = true, value_parser = OsStringValueParser::new())]
+    program: Vec<OsString>,
+
+    /// Its memory: 512K, 64M, 2G, or a number of MiB [default: 64M, or what the program asks for]
+    #[arg(long, value_name = "SIZE", help_heading = "Guest", value_parser = parser(value::size))]
+    mem: Option<u64>,
+
+    /// A variable of its environment; may be repeated, the last of a name counts
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Guest", value_parser = parser(value::variable))]
+    env: Vec<(OsString, OsString)>,
+
+    /// A network device: the TAP interface TAP (created where there is none), or fd:N for one that is open as
+    /// descriptor N; ,mac=02:xx:xx:xx:xx:xx sets the guest's address; may be repeated
+    #[arg(long, value_name = "[NAME=]TAP[,mac=ADDRESS]", help_heading = "Devices", value_parser = parser(value::net))]
+    net: Vec<NetConfig>,
+
+    /// A block device: the image file or host device PATH, or fd:N for one that is open as descriptor N; ,ro
+    /// makes it read-only; may be repeated
+    #[arg(long, value_name = "[NAME=]PATH[,ro]", help_heading = "Devices", value_parser = parser(value::disk))]
+    disk: Vec<Disk>,
+
+    /// Pass every key of the terminal on, Ctrl-C included; Ctrl-] then ends the guest
+    #[arg(long, help_heading = "Devices")]
+    raw: bool,
+
+    /// End the guest, with status 124, when it has run so long: 500ms, 5s, 2m, 1h
+    #[arg(long, value_name = "DURATION", help_heading = "Running", value_parser = parser(value::timeout))]
+    timeout: Option<Duration>,
+
+    /// How long it may take to shut down after SIGTERM or SIGINT
+    #[arg(long, value_name = "DURATION", help_heading = "Running", default_value = "5s", value_parser = parser(value::duration))]
+    grace: Duration,
+
+    /// Load it at the same place each time, for debugging
+    #[arg(long, help_heading = "Running")]
+    no_aslr: bool,
+
+    /// Load it at the place that this seed gives, as --verbose and --report print it
+    #[arg(long, value_name = "HEX", help_heading = "Running", conflicts_with = "no_aslr", value_parser = parser(value::seed))]
+    aslr_seed: Option<u64>,
+
+    /// The KVM to use, or fd:N for one that is open as descriptor N
+    #[arg(long, value_name = "PATH", help_heading = "Running", default_value = "/dev/kvm", value_parser = parser(value::kvm))]
+    kvm: KvmSource,
+
+    /// Write how it went to FILE, as JSON: cause and status, time of each step of the start, counters
+    #[arg(long, value_name = "FILE", help_heading = "Information", value_parser = parser(value::file))]
+    report: Option<PathBuf>,
+
+    /// Show what the program is and needs, and a command line that runs it, but don't run it
+    #[arg(long, help_heading = "Information", conflicts_with = "report")]
+    inspect: bool,
+
+    /// Say on standard error what is done
+    #[arg(long, help_heading = "Information")]
+    verbose: bool,
+
+    /// Print the version
+    #[arg(long, short = 'V', help_heading = "Information", action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
+    /// Print this help
+    #[arg(long, short, help_heading = "Information", action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// Understands a command line whose first item is the name of the program.
+///
+/// `started` is when the process began, from where the timeline counts.
+///
+/// # Errors
+///
+/// An [`Error`] of kind [`Usage`](ErrorKind::Usage), or [`MissingFile`](ErrorKind::MissingFile) where a descriptor is
+/// named that is not open.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) -> Result<Command, Error> {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.into_command(started),
+        Err(error) => match error.kind() {
+            clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(help(&error))),
+            clap::error::ErrorKind::DisplayVersion => {
+                Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
+            }
+            _ => Err(Error::new(ErrorKind::Usage, usage_error::sentence(&error))),
+        },
+    }
+}
+
+/// The help, with its headings emphasised where standard output is a terminal.
+fn help(error: &clap::Error) -> String {
+    use std::io::IsTerminal;
+    let text = error.render();
+    if std::io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() }
+}
+
+impl Cli {
+    fn into_command(self, started: Instant) -> Result<Command, Error> {
+        // Destructured without `..`, so that no option can be forgotten.
+        let Self {
+            program,
+            mem,
+            env,
+            net,
+            disk,
+            raw,
+            timeout,
+            grace,
+            no_aslr,
+            aslr_seed,
+            kvm,
+            report,
+            inspect,
+            verbose,
+            version: _,
+            help: _,
+        } = self;
+        let mut words = program.into_iter();
+        let program = match words.next() {
+            Some(path) if !path.is_empty() => PathBuf::from(path),
+            _ => return Err(usage("the path of the program is empty; name an ELF file")),
+        };
+        if inspect {
+            return Ok(Command::Inspect { program });
+        }
+        let mut arguments: Vec<OsString> = words.collect();
+        if arguments.first().is_some_and(|first| first == "--") {
+            arguments.remove(0);
+        }
+        check_devices(&net, &disk, &kvm)?;
+        let config = Config {
+            started,
+            program,
+            arguments,
+            environment: last_of_each_name(env),
+            memory: mem,
+            nets: net,
+            disks: disk.into_iter().map(DiskConfig::from).collect(),
+            timeout,
+            grace,
+            aslr: match (no_aslr, aslr_seed) {
+                (true, _) => Aslr::Off,
+                (false, Some(seed)) => Aslr::Seed(seed),
+                (false, None) => Aslr::Random,
+            },
+            kvm,
+            console: ConsoleConfig { input: 0, output: 1, raw },
+            verbose,
+            test_writable_text: false,
+        };
+        Ok(Command::Run { config: Box::new(config), report })
+    }
+}
+
+impl From<Disk> for DiskConfig {
+    fn from(disk: Disk) -> Self {
+        let Disk { name, file, read_only } = disk;
+        let source = match file {
+            FileOrFd::Path(path) => DiskSource::Path(path),
+            FileOrFd::Fd(number) => DiskSource::Fd(number),
+        };
+        Self { name, source, read_only }
+    }
+}
+
+/// The variables without those that a later one of the same name replaces, in the order of the names' first appearance.
+fn last_of_each_name(variables: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    let mut kept: Vec<(OsString, OsString)> = Vec::with_capacity(variables.len());
+    for (name, value) in variables {
+        match kept.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, replaced)) => *replaced = value,
+            None => kept.push((name, value)),
+        }
+    }
+    kept
+}
+
+/// Checks what no single option can tell: that no name, TAP or descriptor is used twice, and that descriptors are open.
+fn check_devices(nets: &[NetConfig], disks: &[Disk], kvm: &KvmSource) -> Result<(), Error> {
+    let mut names = HashSet::new();
+    let mut taps = HashSet::new();
+    let mut descriptors = HashSet::new();
+    let mut descriptor = |option: &str, number: RawFd| {
+        if !descriptors.insert(number) {
+            return Err(usage(format!(
+                "{option}: fd:{number} is used twice; give each device a descriptor of its own"
+            )));
+        }
+        if !is_open(number) {
+            return Err(Error::new(
+                ErrorKind::MissingFile,
+                format!(
+                    "{option}: fd:{number} is not open; start ukvm-run with it, as a shell does with {number}<>FILE"
+                ),
+            ));
+        }
+        Ok(())
+    };
+    if let KvmSource::Fd(number) = *kvm {
+        descriptor("--kvm", number)?;
+    }
+    for NetConfig { name, source, mac: _ } in nets {
+        if let Some(name) = name.as_deref().filter(|name| !names.insert(("--net", name.to_owned()))) {
+            return Err(usage(format!("--net: {name} is bound twice; use each device's name once")));
+        }
+        match source {
+            NetSource::Fd(number) => descriptor("--net", *number)?,
+            NetSource::Tap(tap) if !taps.insert(tap) => {
+                return Err(usage(format!("--net: {tap} is used twice; give each device a TAP of its own")));
+            }
+            NetSource::Tap(_) => {}
+        }
+    }
+    for Disk { name, file, read_only: _ } in disks {
+        if let Some(name) = name.as_deref().filter(|name| !names.insert(("--disk", name.to_owned()))) {
+            return Err(usage(format!("--disk: {name} is bound twice; use each device's name once")));
+        }
+        if let FileOrFd::Fd(number) = file {
+            descriptor("--disk", *number)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this process has a descriptor of this number.
+fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointer and changes nothing; on a number without a descriptor it fails with EBADF.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0
+}
+
+fn usage(sentence: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, sentence)
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;
