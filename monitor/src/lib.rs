@@ -10,8 +10,13 @@
 //! 6. [`report`] tells how it all ended.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod device;
 pub mod error;
+pub mod interrupt;
+pub mod layout;
 pub mod memory;
 pub mod observe;
+pub mod paging;
+pub mod vcpu;

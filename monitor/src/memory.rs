@@ -4,6 +4,9 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use ukvm_abi::ring::SharedWords;
 use vm_memory::{Bytes, VolatileMemory, VolatileSlice};
 
 /// Bytes of a page.
@@ -140,6 +143,26 @@ impl Memory {
         Ok(())
     }
 
+    /// The little-endian 64-bit word at `gpa`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not all inside.
+    pub fn word(&self, gpa: u64) -> io::Result<u64> {
+        let slice = self.at(gpa..gpa.saturating_add(8))?;
+        slice.read_obj(0).map(u64::from_le).map_err(io::Error::other)
+    }
+
+    /// Writes a little-endian 64-bit word to `gpa`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not all inside.
+    pub fn set_word(&self, gpa: u64, word: u64) -> io::Result<()> {
+        let slice = self.at(gpa..gpa.saturating_add(8))?;
+        slice.write_obj(word.to_le(), 0).map_err(io::Error::other)
+    }
+
     /// The memory from `range.start` to `range.end`, guest-physical addresses.
     ///
     /// # Errors
@@ -165,6 +188,70 @@ impl Memory {
     }
 }
 
+/// A part of guest memory that monitor and guest use together: the rings, the clock page.
+#[derive(Clone, Debug)]
+pub struct SharedArea {
+    memory: Arc<Memory>,
+    gpa: usize,
+    length: usize,
+}
+
+impl SharedArea {
+    /// The memory at `range`, guest-physical addresses, of which the first is a multiple of 8.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not all inside or not aligned.
+    pub fn new(memory: &Arc<Memory>, range: &Range<u64>) -> io::Result<Self> {
+        let length = memory.at(range.clone())?.len();
+        if !range.start.is_multiple_of(8) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        Ok(Self { memory: Arc::clone(memory), gpa: range.start as usize, length })
+    }
+
+    /// The address of `size` bytes at `offset`; `None` where they are not inside or not aligned.
+    fn pointer(&self, offset: usize, size: usize) -> Option<*mut u8> {
+        let inside = offset.checked_add(size)? <= self.length && offset.is_multiple_of(size);
+        inside.then(|| self.memory.base.wrapping_add(self.gpa + offset))
+    }
+
+    fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
+        let pointer = self.pointer(offset, 4)?;
+        // SAFETY: `pointer` has checked that the four bytes lie in the mapping, which lives as long as self.memory, and are
+        // aligned; nothing accesses them but by atomic operations, the guest's aside, which are the hardware's.
+        Some(unsafe { AtomicU32::from_ptr(pointer.cast()) })
+    }
+
+    fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
+        let pointer = self.pointer(offset, 8)?;
+        // SAFETY: as in `atomic_u32`, for eight bytes.
+        Some(unsafe { AtomicU64::from_ptr(pointer.cast()) })
+    }
+}
+
+impl SharedWords for SharedArea {
+    fn load_u32_acquire(&self, offset: usize) -> u32 {
+        self.atomic_u32(offset).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn store_u32_release(&self, offset: usize, value: u32) {
+        if let Some(word) = self.atomic_u32(offset) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    fn load_u64_acquire(&self, offset: usize) -> u64 {
+        self.atomic_u64(offset).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn store_u64_release(&self, offset: usize, value: u64) {
+        if let Some(word) = self.atomic_u64(offset) {
+            word.store(value, Ordering::Release);
+        }
+    }
+}
+
 impl VolatileMemory for Memory {
     type B = ();
 
@@ -181,7 +268,7 @@ impl VolatileMemory for Memory {
         debug_assert!(end <= self.size);
         // SAFETY: offset + count is at most size, so the slice lies in the mapping, which outlives the borrow of self.
         let start = unsafe { self.base.add(offset) };
-        // SAFETY: as above; all accesses to the mapping are volatile or by the kernel.
+        // SAFETY: as above; all accesses to the mapping are volatile, atomic or by the kernel.
         Ok(unsafe { VolatileSlice::new(start, count) })
     }
 }
