@@ -1,2 +1,39 @@
-//! x
-fn main() {}
+//! `cargo guests`, `cargo demo`.
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands, each also without 'xtask':
+  guests  build the example unikernels and the guests of the test suite into target/guests";
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
+        [Some("guests")] => guests(),
+        [Some("help" | "--help" | "-h")] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn guests() -> anyhow::Result<()> {
+    for guest in xtask::guests::build()? {
+        let bytes = std::fs::metadata(&guest)?.len();
+        println!("{:>9} bytes  {}", bytes, guest.display());
+    }
+    Ok(())
+}
