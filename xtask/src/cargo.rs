@@ -18,8 +18,11 @@ pub fn root() -> &'static Path {
 #[must_use]
 pub fn target_directory() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
-    let marked = own.ancestors().skip(1).find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    marked.map_or_else(|| root().join("target"), Path::to_path_buf)
+    let is_marked = |directory: &&Path| directory.join("CACHEDIR.TAG").is_file();
+    // The directory of one target platform is marked as well, and lies in the one that is looked for.
+    let inner = own.ancestors().skip(1).find(is_marked);
+    let outer = inner.and_then(Path::parent).filter(is_marked);
+    outer.or(inner).map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 /// A program that cargo built.
@@ -134,7 +137,12 @@ mod tests {
 
     #[test]
     fn results_go_to_where_this_came_from() {
-        assert!(std::env::current_exe().unwrap().starts_with(target_directory()));
+        let (own, target) = (std::env::current_exe().unwrap(), target_directory());
+        assert!(
+            own.starts_with(&target) && !target.ends_with("x86_64-unknown-linux-gnu"),
+            "{}",
+            target.display()
+        );
     }
 
     #[test]
