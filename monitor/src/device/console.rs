@@ -1,1 +1,201 @@
-//! The console.
+//! The console: requests to write and to read, on two descriptors of the host.
+//!
+//! Output is with the host when a write completes, so that nothing is left to be flushed, however the guest ends. A reader that
+//! does not read holds up the writes that wait for it and nothing else.
+
+mod input;
+mod output;
+mod terminal;
+
+pub use terminal::restore as restore_terminal;
+
+use super::log::Log;
+use super::{Completions, Counters, Device, DeviceRequest};
+use crate::config::ConsoleConfig;
+use crate::error::Error;
+use crate::memory::{GuestBuffer, Memory};
+use input::Input;
+use output::Output;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use ukvm_abi::boot_info::{CONSOLE_INPUT_TERMINAL, CONSOLE_OUTPUT_TERMINAL};
+use ukvm_abi::request::{Opcode, Status};
+
+/// The most bytes written in one go, so that a guest with much to say does not keep signals and other devices waiting.
+const MOST_AT_ONCE: usize = 1 << 20;
+
+/// The console.
+#[derive(Debug)]
+pub struct Console {
+    output: Output,
+    input: Input,
+    writes: VecDeque<Pending>,
+    reads: VecDeque<Pending>,
+    output_closed: bool,
+    counters: Counters,
+    log: Log,
+}
+
+/// A request that waits for the host.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    user_data: u64,
+    buffer: GuestBuffer,
+    /// The bytes that are through.
+    done: usize,
+}
+
+impl Console {
+    /// The console on the descriptors of `config`. Both keep their flags; raw mode lasts until this is dropped or
+    /// [`restore_terminal`] is called.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfig`](crate::error::ErrorKind::BadConfig) where raw mode is asked for and the input is no terminal.
+    pub fn new(config: &ConsoleConfig) -> Result<Self, Error> {
+        Ok(Self {
+            output: Output::new(config.output),
+            input: Input::new(config.input, config.raw)?,
+            writes: VecDeque::new(),
+            reads: VecDeque::new(),
+            output_closed: false,
+            counters: Counters::default(),
+            log: Log::new("console"),
+        })
+    }
+
+    /// Which sides of it are terminals: [`BootInfo::console_flags`](ukvm_abi::boot_info::BootInfo::console_flags).
+    #[must_use]
+    pub fn flags(&self) -> u64 {
+        let input = if self.input.is_terminal() { CONSOLE_INPUT_TERMINAL } else { 0 };
+        let output = if self.output.is_terminal() { CONSOLE_OUTPUT_TERMINAL } else { 0 };
+        input | output
+    }
+
+    /// Whether the reader of the output has gone, so that the guest talks to nobody.
+    #[must_use]
+    pub fn output_closed(&self) -> bool {
+        self.output_closed
+    }
+
+    /// Whether Ctrl-] has been pressed in raw mode, so that the guest is to end. On the terminal that the monitor was started
+    /// from, that key sends SIGINT instead.
+    #[must_use]
+    pub fn escape_pressed(&self) -> bool {
+        self.input.escaped()
+    }
+
+    fn advance_writes(&mut self, memory: &Memory, done: &mut dyn Completions) {
+        let mut budget = MOST_AT_ONCE;
+        while let Some(request) = self.writes.front_mut() {
+            let left = request.buffer.skip(request.done).truncate(budget);
+            if !left.is_empty() {
+                match self.output.write(&memory.slice(left)) {
+                    Ok(written) => {
+                        request.done += written;
+                        budget -= written.min(budget);
+                        self.counters.bytes_out += written as u64;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(error) => {
+                        done.post(request.user_data, Err(status_of(&error)));
+                        self.writes.pop_front();
+                        self.counters.errors += 1;
+                        if error.kind() == io::ErrorKind::BrokenPipe {
+                            self.output_closed = true;
+                        } else {
+                            self.log.say(format_args!("cannot write: {error}"));
+                        }
+                        continue;
+                    }
+                }
+            }
+            if request.done < request.buffer.len() {
+                if budget == 0 {
+                    return;
+                }
+                continue;
+            }
+            done.post(request.user_data, Ok(request.done as u64));
+            self.counters.requests_out += 1;
+            self.writes.pop_front();
+        }
+    }
+
+    fn advance_reads(&mut self, memory: &Memory, done: &mut dyn Completions) {
+        self.input.advance();
+        while let Some(request) = self.reads.front() {
+            let buffer = request.buffer.truncate(MOST_AT_ONCE);
+            match self.input.read(&memory.slice(buffer)) {
+                Ok(count) => {
+                    done.post(request.user_data, Ok(count as u64));
+                    self.counters.bytes_in += count as u64;
+                    self.counters.requests_in += 1;
+                    self.reads.pop_front();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    done.post(request.user_data, Err(Status::Io));
+                    self.counters.errors += 1;
+                    self.log.say(format_args!("cannot read: {error}"));
+                    self.reads.pop_front();
+                }
+            }
+        }
+    }
+}
+
+impl Device for Console {
+    fn submit(&mut self, request: &DeviceRequest, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        let pending = Pending { user_data: request.user_data, buffer: request.buffer, done: 0 };
+        match request.opcode {
+            Opcode::ConsoleWrite => {
+                self.writes.push_back(pending);
+                // What waits before it has found the host busy: the next `advance` asks again.
+                if self.writes.len() == 1 {
+                    self.advance_writes(memory, done);
+                }
+            }
+            Opcode::ConsoleRead => {
+                self.reads.push_back(pending);
+                if self.reads.len() == 1 {
+                    self.advance_reads(memory, done);
+                }
+            }
+            _ => done.post(request.user_data, Err(Status::BadDevice)),
+        }
+    }
+
+    fn advance(&mut self, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        self.advance_writes(memory, done);
+        self.advance_reads(memory, done);
+    }
+
+    fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
+        if !self.writes.is_empty() {
+            wanted.push((self.output.fd(), libc::POLLOUT));
+        }
+        if let Some(fd) = self.input.wait_for(!self.reads.is_empty()) {
+            wanted.push((fd, libc::POLLIN));
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+fn status_of(error: &io::Error) -> Status {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Status::NoSpace
+        }
+        _ => Status::Io,
+    }
+}
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;

@@ -5,10 +5,15 @@
 
 pub mod block;
 pub mod console;
+mod log;
 pub mod net;
+mod nowait;
+#[cfg(test)]
+mod testing;
 
 use crate::memory::{GuestBuffer, Memory};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use ukvm_abi::request::{Opcode, Status};
 
 /// A request on its way to a device.
@@ -38,10 +43,11 @@ pub trait Device: std::fmt::Debug {
     /// Takes a request. Completes it now, or keeps it for [`advance`](Self::advance).
     ///
     /// An opcode that the device has no use for completes with [`Status::BadDevice`].
-    fn submit(&mut self, request: &DeviceRequest, memory: &Memory, done: &mut dyn Completions);
+    /// The memory is shared because a system call that hangs on the host may still use it when the VM has gone.
+    fn submit(&mut self, request: &DeviceRequest, memory: &Arc<Memory>, done: &mut dyn Completions);
 
     /// Carries on with what is pending as far as that is possible without blocking.
-    fn advance(&mut self, memory: &Memory, done: &mut dyn Completions);
+    fn advance(&mut self, memory: &Arc<Memory>, done: &mut dyn Completions);
 
     /// What must happen on the host before [`advance`](Self::advance) can get further: descriptors and `poll(2)` events,
     /// pushed to `wanted`. Pushes nothing where nothing is pending.

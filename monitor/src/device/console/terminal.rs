@@ -1,0 +1,174 @@
+//! A terminal as input or output: a description of our own that does not wait, and raw mode that is always undone.
+
+use crate::error::{Error, ErrorKind};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Ctrl-], the key that ends a guest in raw mode (as with telnet).
+pub(super) const ESCAPE: u8 = 0x1d;
+
+/// How the terminal was before [`RawMode`]; null where there is nothing to undo.
+static SAVED: AtomicPtr<Saved> = AtomicPtr::new(ptr::null_mut());
+
+struct Saved {
+    fd: RawFd,
+    settings: libc::termios,
+}
+
+/// A terminal that passes every key on, until this is dropped or [`restore`] is called.
+#[derive(Debug)]
+pub(super) struct RawMode(());
+
+impl RawMode {
+    /// Sets terminal `fd` to raw mode: no echo, no lines, no Ctrl-C, Ctrl-Z, Ctrl-S. Output stays as it is, so that a guest
+    /// need not write carriage returns.
+    ///
+    /// Where it is the terminal that this process was started from, Ctrl-] is made the key that sends SIGINT, so that it also
+    /// reaches a monitor whose guest computes and never looks at its input.
+    ///
+    /// # Errors
+    ///
+    /// One sentence where `fd` is no terminal, or one is in raw mode for another guest of this process.
+    pub(super) fn enter(fd: RawFd) -> Result<Self, Error> {
+        let settings = settings(fd).map_err(|_| {
+            Error::new(
+                ErrorKind::BadConfig,
+                "raw mode needs a terminal as input: start this in a terminal, or without `--raw`",
+            )
+        })?;
+        let saved = Box::into_raw(Box::new(Saved { fd, settings }));
+        if SAVED.compare_exchange(ptr::null_mut(), saved, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            // SAFETY: `saved` came from `Box::into_raw` above and was not published.
+            drop(unsafe { Box::from_raw(saved) });
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                "another guest of this process has a terminal in raw mode: use raw mode for one guest only",
+            ));
+        }
+        let raw_mode = Self(());
+        let raw = raw_settings(settings, is_controlling(fd));
+        // SAFETY: `raw` is a valid termios that the call only reads.
+        if unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) } < 0 {
+            let error = io::Error::last_os_error();
+            return Err(Error::new(
+                ErrorKind::HostIo,
+                format!("cannot set the terminal to raw mode ({error}): start this without `--raw`"),
+            ));
+        }
+        Ok(raw_mode)
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Undoes raw mode, if a console has set it: for panic hooks and handlers of signals that end the process. Only makes system calls,
+/// never waits or allocates, and may be called at any time and more than once.
+pub fn restore() {
+    let saved = SAVED.swap(ptr::null_mut(), Ordering::AcqRel);
+    // SAFETY: the pointer is null, or came from `Box::into_raw` in `RawMode::enter`, and the swap made it ours alone. It is
+    // never freed, as freeing is not allowed in a signal handler: 64 bytes for each raw console.
+    let Some(saved) = (unsafe { saved.as_ref() }) else { return };
+    // SAFETY: the call has no preconditions.
+    let group = unsafe { libc::tcgetpgrp(saved.fd) };
+    // SAFETY: the call has no preconditions.
+    let own = unsafe { libc::getpgrp() };
+    // In the background the terminal is the shell's, and setting it would stop us by SIGTTOU. An error: not our controlling
+    // terminal, so that there is no job control either.
+    if group >= 0 && group != own {
+        return;
+    }
+    // SAFETY: the settings are what `tcgetattr` gave; the call only reads them.
+    unsafe { libc::tcsetattr(saved.fd, libc::TCSANOW, &raw const saved.settings) };
+}
+
+/// Whether `fd` is a terminal.
+pub(super) fn is_terminal(fd: RawFd) -> bool {
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
+/// Another description of terminal `fd` that does not wait: setting O_NONBLOCK on `fd` would set it for the shell as well.
+/// `access` is `O_RDONLY` or `O_WRONLY`. `None` where the host does not let us.
+pub(super) fn reopen(fd: RawFd, access: libc::c_int) -> Option<OwnedFd> {
+    let mut number: libc::c_int = 0;
+    // SAFETY: the call writes one int to `number`.
+    if unsafe { libc::ioctl(fd, libc::TIOCGPTN, &raw mut number) } == 0 {
+        // The master of a pseudo-terminal: opening it by name makes another one.
+        return None;
+    }
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).ok()?;
+    let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: `path` is a valid C string.
+    let opened = unsafe { libc::open(path.as_ptr(), flags) };
+    if opened < 0 {
+        return None;
+    }
+    // SAFETY: `opened` is a new descriptor that nobody else knows.
+    let opened = unsafe { OwnedFd::from_raw_fd(opened) };
+    (device(opened.as_raw_fd())? == device(fd)?).then_some(opened)
+}
+
+/// What `fstat` says of `fd`.
+pub(super) fn status(fd: RawFd) -> Option<libc::stat> {
+    let mut status = MaybeUninit::uninit();
+    // SAFETY: the call writes a `stat` to `status`.
+    if unsafe { libc::fstat(fd, status.as_mut_ptr()) } < 0 {
+        return None;
+    }
+    // SAFETY: the call has succeeded and filled it in.
+    Some(unsafe { status.assume_init() })
+}
+
+fn device(fd: RawFd) -> Option<libc::dev_t> {
+    status(fd).map(|status| status.st_rdev)
+}
+
+fn settings(fd: RawFd) -> io::Result<libc::termios> {
+    let mut settings = MaybeUninit::uninit();
+    // SAFETY: the call writes a `termios` to `settings`.
+    if unsafe { libc::tcgetattr(fd, settings.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has succeeded and filled it in.
+    Ok(unsafe { settings.assume_init() })
+}
+
+/// Whether `fd` is the terminal whose keys send signals to this process.
+fn is_controlling(fd: RawFd) -> bool {
+    // SAFETY: the call has no preconditions.
+    let of_terminal = unsafe { libc::tcgetsid(fd) };
+    // SAFETY: the call has no preconditions.
+    of_terminal >= 0 && of_terminal == unsafe { libc::getsid(0) }
+}
+
+fn raw_settings(mut settings: libc::termios, escape_signals: bool) -> libc::termios {
+    settings.c_iflag &= !(libc::IGNBRK
+        | libc::BRKINT
+        | libc::PARMRK
+        | libc::ISTRIP
+        | libc::INLCR
+        | libc::IGNCR
+        | libc::ICRNL
+        | libc::IXON);
+    settings.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
+    settings.c_cflag &= !(libc::CSIZE | libc::PARENB);
+    settings.c_cflag |= libc::CS8;
+    settings.c_cc[libc::VMIN] = 1;
+    settings.c_cc[libc::VTIME] = 0;
+    if escape_signals {
+        // NOFLSH: the signal must not throw away output on its way.
+        settings.c_lflag |= libc::ISIG | libc::NOFLSH;
+        for key in [libc::VQUIT, libc::VSUSP] {
+            settings.c_cc[key] = libc::_POSIX_VDISABLE;
+        }
+        settings.c_cc[libc::VINTR] = ESCAPE;
+    }
+    settings
+}

@@ -1,0 +1,66 @@
+//! System calls between a descriptor and memory that either end at once or say `WouldBlock`.
+
+use std::io;
+use std::os::fd::RawFd;
+use vm_memory::VolatileSlice;
+
+/// The offset with which `preadv2` and `pwritev2` use, and move, the descriptor's own position, if it has one.
+const OWN_POSITION: libc::off_t = -1;
+
+/// Makes a system call again as long as a signal interrupts it; its result as a number of bytes.
+pub(super) fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        if let Ok(bytes) = usize::try_from(call()) {
+            return Ok(bytes);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Whether `error` says that the file knows no `RWF_NOWAIT`: the file's driver, or a kernel before 4.14.
+pub(super) fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL))
+}
+
+/// Whether `poll` sees one of `events`, an error or a hang-up on `fd` now.
+pub(super) fn is_ready(fd: RawFd, events: libc::c_short) -> bool {
+    let mut entry = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: `entry` is one valid entry, which the call only borrows.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    ready > 0
+}
+
+fn as_iovec(slice: &VolatileSlice<'_>) -> libc::iovec {
+    libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: slice.len() }
+}
+
+/// Reads what is there. An error for which [`is_unknown`] holds: it can't be known without waiting.
+pub(super) fn read(fd: RawFd, into: &VolatileSlice<'_>) -> io::Result<usize> {
+    let iovec = as_iovec(into);
+    // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
+    uninterrupted(|| unsafe { libc::preadv2(fd, &raw const iovec, 1, OWN_POSITION, libc::RWF_NOWAIT) })
+}
+
+/// Writes what fits. An error for which [`is_unknown`] holds: it can't be known without waiting.
+pub(super) fn write(fd: RawFd, from: &VolatileSlice<'_>) -> io::Result<usize> {
+    let iovec = as_iovec(from);
+    // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
+    uninterrupted(|| unsafe { libc::pwritev2(fd, &raw const iovec, 1, OWN_POSITION, libc::RWF_NOWAIT) })
+}
+
+/// Plain `read`: waits or not as the descriptor does.
+pub(super) fn read_plainly(fd: RawFd, into: &VolatileSlice<'_>) -> io::Result<usize> {
+    let iovec = as_iovec(into);
+    // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
+    uninterrupted(|| unsafe { libc::readv(fd, &raw const iovec, 1) })
+}
+
+/// Plain `write`: waits or not as the descriptor does.
+pub(super) fn write_plainly(fd: RawFd, from: &VolatileSlice<'_>) -> io::Result<usize> {
+    let iovec = as_iovec(from);
+    // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
+    uninterrupted(|| unsafe { libc::writev(fd, &raw const iovec, 1) })
+}
