@@ -19,4 +19,5 @@ pub mod layout;
 pub mod memory;
 pub mod observe;
 pub mod paging;
+pub mod report;
 pub mod vcpu;

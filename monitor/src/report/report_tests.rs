@@ -1,0 +1,131 @@
+use super::*;
+use crate::config::{Config, DiskConfig, DiskSource};
+use crate::error::ErrorKind;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+fn observations() -> Observations {
+    let mut timeline = Timeline::since(Instant::now());
+    timeline.mark("options");
+    timeline.mark("guest");
+    Observations {
+        timeline,
+        exits: ExitCounts { enter: 5, exit: 1, ..ExitCounts::default() },
+        console: Counters { bytes_out: 6, requests_out: 1, ..Counters::default() },
+        devices: vec![DeviceObservations {
+            kind: DeviceKind::Net,
+            name: "service".into(),
+            counters: Counters { dropped: 2, ..Counters::default() },
+        }],
+        placement: Placement {
+            memory: 64 << 20,
+            slide: 0x7f00_0000_0000,
+            load_bias: 0x1000,
+            seed: Some(0xab),
+        },
+    }
+}
+
+fn exit(status: u8) -> End {
+    End {
+        cause: "exit",
+        status,
+        guest_status: Some(status),
+        signal: None,
+        message: None,
+        details: Vec::new(),
+    }
+}
+
+/// A file name of the test's own, removed at the end.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("ukvm-report-{}-{name}", std::process::id())))
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        // It is gone already where a test failed before it made it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_run_is_told_in_full() {
+    let file = TemporaryFile::new("run");
+    fs::write(&file.0, "x".repeat(100_000)).unwrap();
+    let mut report = ReportFile::create(&file.0, &Config::new("app.elf")).unwrap();
+    assert_eq!(fs::read(&file.0).unwrap(), b"", "an old report is gone at once");
+    report.write(Report::of_run(Path::new("app.elf"), exit(134), &observations())).unwrap();
+
+    let read: Value = serde_json::from_slice(&fs::read(&file.0).unwrap()).unwrap();
+    assert_eq!(read["schema"], SCHEMA);
+    assert_eq!(read["program"], "app.elf");
+    assert_eq!(
+        (&read["cause"], &read["status"], &read["guest_status"]),
+        (&json!("exit"), &json!(134), &json!(134))
+    );
+    assert_eq!(read["timeline"][1]["step"], "guest");
+    assert_eq!(read["exits"]["total"], 6);
+    assert_eq!(read["exits"]["enter"], 5);
+    assert_eq!(read["console"]["bytes_out"], 6);
+    assert_eq!(read["devices"][0]["kind"], "net");
+    assert_eq!(read["devices"][0]["dropped"], 2);
+    assert_eq!(read["placement"]["slide"], "0x7f0000000000");
+    assert_eq!(read["placement"]["seed"], "00000000000000ab");
+    assert_eq!(read["memory"]["guest"], 64 << 20);
+    assert!(read["memory"]["monitor_rss_max"].as_u64().unwrap() > 1 << 20);
+}
+
+#[test]
+fn a_failed_start_is_told_too() {
+    let file = TemporaryFile::new("error");
+    let mut report = ReportFile::create(&file.0, &Config::new("app.elf")).unwrap();
+    let error = Error::new(ErrorKind::NoKvm, "no KVM");
+    report.write(Report::of_error(Path::new("app.elf"), &error)).unwrap();
+    let read: Value = serde_json::from_slice(&fs::read(&file.0).unwrap()).unwrap();
+    assert_eq!(
+        (&read["cause"], &read["status"], &read["message"]),
+        (&json!("error"), &json!(69), &json!("no KVM"))
+    );
+    assert_eq!((read.get("timeline"), &read["guest_status"]), (None, &Value::Null));
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_found_before_anything_runs() {
+    let create = |path: &str| ReportFile::create(Path::new(path), &Config::new("app.elf")).unwrap_err();
+    let error = create("/nonexistent-directory/report.json");
+    assert_eq!(error.kind(), ErrorKind::MissingFile);
+    assert!(
+        error.to_string().starts_with("--report: /nonexistent-directory/report.json cannot be written ("),
+        "{error}"
+    );
+    assert_eq!(create("/").kind(), ErrorKind::HostIo);
+}
+
+#[test]
+fn what_the_guest_needs_is_not_overwritten() {
+    let file = TemporaryFile::new("disk");
+    fs::write(&file.0, "data").unwrap();
+    let disk = DiskConfig { name: None, source: DiskSource::Path(file.0.clone()), read_only: false };
+    let as_disk = Config { disks: vec![disk], ..Config::new("app.elf") };
+    for config in [as_disk, Config::new(&file.0)] {
+        let error = ReportFile::create(&file.0, &config).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadConfig);
+        assert_eq!(fs::read(&file.0).unwrap(), b"data");
+    }
+}
+
+#[test]
+fn the_table_has_a_line_for_each_step() {
+    let text = verbose(&observations());
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].ends_with("options") && lines[1].ends_with("guest"), "{text}");
+    assert!(lines[2].contains("--aslr-seed 00000000000000ab"), "{text}");
+}
