@@ -6,11 +6,13 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands, each also without 'xtask':
+  demo    boot a unikernel with a disk and a network, and make HTTP requests to it
   guests  build the example unikernels and the guests of the test suite into target/guests";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
+        [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");

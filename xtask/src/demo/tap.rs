@@ -1,0 +1,87 @@
+//! A TAP interface, made with the kernel's oldest interface to it, ioctl: it is there on every Linux and needs no tool.
+
+use anyhow::{Context, Result, bail};
+use libc::{c_int, c_short, c_ulong, ifreq};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Creates the TAP interface `name`, which stays until the network namespace goes, with an address, and brings it up.
+pub(super) fn create(name: &str, address: [u8; 4], prefix: u8) -> Result<()> {
+    let tun = open_tun()?;
+    let mut request = request(name)?;
+    // The flags that a monitor with offloads attaches with; it may attach with others.
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
+    ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)
+        .with_context(|| format!("the TAP interface {name} cannot be created; run the demo as root"))?;
+    // SAFETY: TUNSETPERSIST takes a number, no pointer.
+    let persist = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as _, 1 as c_ulong) };
+    if persist < 0 {
+        let error = io::Error::last_os_error();
+        return Err(error).with_context(|| format!("the TAP interface {name} cannot be made to stay"));
+    }
+    let socket = socket()?;
+    let configure = |request: &mut ifreq, code| {
+        ioctl(socket.as_raw_fd(), code, request)
+            .with_context(|| format!("the TAP interface {name} cannot be set up"))
+    };
+    request.ifr_ifru.ifru_addr = internet_address(address);
+    configure(&mut request, libc::SIOCSIFADDR)?;
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+    request.ifr_ifru.ifru_netmask = internet_address(mask.to_be_bytes());
+    configure(&mut request, libc::SIOCSIFNETMASK)?;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as c_short;
+    configure(&mut request, libc::SIOCSIFFLAGS)
+}
+
+/// Whether a program is attached to the TAP interface. What is sent before is lost, and with it the second that the kernel
+/// takes to ask again for the guest's hardware address.
+pub(super) fn has_carrier(name: &str) -> Result<bool> {
+    let mut request = request(name)?;
+    ioctl(socket()?.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request)
+        .with_context(|| format!("the flags of {name} cannot be read"))?;
+    // SAFETY: SIOCGIFFLAGS has just written the flags, and they are valid for every bit pattern.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(c_int::from(flags) & libc::IFF_RUNNING != 0)
+}
+
+fn open_tun() -> Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/net/tun").context("/dev/net/tun cannot be opened")
+}
+
+/// Any socket of the Internet family will do to ask about interfaces.
+fn socket() -> Result<UdpSocket> {
+    UdpSocket::bind("0.0.0.0:0").context("no socket can be made in the demo's network namespace")
+}
+
+/// A request about the interface `name`, otherwise zero.
+fn request(name: &str) -> Result<ifreq> {
+    // SAFETY: all fields of `ifreq`, those of its union included, are valid when they are zero.
+    let mut request: ifreq = unsafe { std::mem::zeroed() };
+    // One byte stays zero: the name ends with a NUL.
+    if name.len() >= request.ifr_name.len() {
+        bail!("{name} is too long for the name of an interface");
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as _;
+    }
+    Ok(request)
+}
+
+/// An IPv4 address without a port as the kernel takes it.
+fn internet_address(address: [u8; 4]) -> libc::sockaddr {
+    let mut data = [0; 14];
+    // Behind the port's two bytes.
+    for (to, from) in data.iter_mut().skip(2).zip(address) {
+        *to = from as _;
+    }
+    libc::sockaddr { sa_family: libc::AF_INET as _, sa_data: data }
+}
+
+/// Makes a request that takes, and may fill, an `ifreq`. `code` must be one of those.
+fn ioctl(descriptor: RawFd, code: c_ulong, request: &mut ifreq) -> io::Result<()> {
+    // SAFETY: the codes passed here all take a pointer to an `ifreq`, which is valid for the time of the call.
+    let result = unsafe { libc::ioctl(descriptor, code as _, std::ptr::from_mut(request)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
