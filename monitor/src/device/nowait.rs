@@ -37,6 +37,14 @@ fn as_iovec(slice: &VolatileSlice<'_>) -> libc::iovec {
     libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: slice.len() }
 }
 
+/// Reads what is in the page cache from `offset` on. An error for which [`is_unknown`] holds: it can't be known without waiting.
+pub(super) fn read_at(fd: RawFd, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
+    let iovec = as_iovec(into);
+    let offset = offset as libc::off_t;
+    // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
+    uninterrupted(|| unsafe { libc::preadv2(fd, &raw const iovec, 1, offset, libc::RWF_NOWAIT) })
+}
+
 /// Reads what is there. An error for which [`is_unknown`] holds: it can't be known without waiting.
 pub(super) fn read(fd: RawFd, into: &VolatileSlice<'_>) -> io::Result<usize> {
     let iovec = as_iovec(into);

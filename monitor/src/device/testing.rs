@@ -2,7 +2,7 @@
 
 use super::{Completions, Device, DeviceRequest};
 use crate::memory::{GuestBuffer, Memory};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,6 +94,12 @@ impl<D: Device> Rig<D> {
     pub(crate) fn taken(&mut self) -> Vec<(u64, Result<u64, Status>)> {
         std::mem::take(&mut self.done.0)
     }
+}
+
+/// Says, past the test harness, that a test can't run on this host; where everything must run, that is a failure.
+pub(crate) fn skip(reason: &str) {
+    assert!(std::env::var_os("UKVM_TEST_REQUIRE").is_none_or(|what| what != "all"), "{reason}");
+    let _ = writeln!(io::stderr(), "skipped: {reason}");
 }
 
 /// A pipe: where it is read and where it is written.

@@ -1,0 +1,342 @@
+//! A file or a block device of the host as a disk, read and written through the host's page cache.
+
+use super::backend::BlockBackend;
+use crate::device::nowait::{self, uninterrupted};
+use crate::error::{Error, ErrorKind};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vm_memory::VolatileSlice;
+
+/// The block size of a disk that is a regular file: what FAT, ext4 and the rest all work with.
+const FILE_BLOCK: u32 = 512;
+/// Zeroes for a file system that can't make any by itself.
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+
+// From linux/fs.h: _IO(0x12, n), and for BLKGETSIZE64 _IOR(0x12, 114, size_t).
+const BLKSSZGET: libc::c_ulong = 0x1268;
+const BLKDISCARD: libc::c_ulong = 0x1277;
+const BLKZEROOUT: libc::c_ulong = 0x127f;
+const BLKGETSIZE64: libc::c_ulong = 0x8008_1272;
+
+/// An open, locked file or block device.
+#[derive(Debug)]
+pub struct FileBackend {
+    file: File,
+    kind: Kind,
+    capacity: u64,
+    block_size: u32,
+    read_only: bool,
+    /// Whether the file system knows RWF_NOWAIT, as far as we know.
+    knows_nowait: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A regular file that may be on a real disk.
+    Regular,
+    /// A regular file in memory (tmpfs), where no read waits.
+    InMemory,
+    /// A block device of the host.
+    Device,
+}
+
+impl FileBackend {
+    /// Opens and locks `path`: against all others to write to it, against writers to read it.
+    ///
+    /// # Errors
+    ///
+    /// One sentence where it is missing, not permitted, neither file nor block device, or in use.
+    pub fn open(path: &Path, read_only: bool) -> Result<Self, Error> {
+        let label = path.display().to_string();
+        let metadata = std::fs::metadata(path).map_err(|error| cannot_open(&label, &error, read_only))?;
+        // Before it is opened: opening a FIFO waits, and opening some character devices does something.
+        let is_device = check_type(&label, &metadata)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(!read_only);
+        if is_device && !read_only {
+            // On a block device: refused while a file system on it is mounted.
+            options.custom_flags(libc::O_EXCL);
+        }
+        let file = options.open(path).map_err(|error| cannot_open(&label, &error, read_only))?;
+        Self::of_file(file, &label, read_only)
+    }
+
+    /// Locks what descriptor `fd` is open on. The descriptor stays the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also where it is not open in a way that serves.
+    pub fn of_descriptor(fd: RawFd, read_only: bool) -> Result<Self, Error> {
+        let label = format!("fd:{fd}");
+        // SAFETY: the call has no preconditions.
+        let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+        if own < 0 {
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                format!("disk `{label}` is not open: open it before, as with `{fd}<>disk.img` in a shell"),
+            ));
+        }
+        // SAFETY: `own` is a new descriptor that nobody else knows.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(own) });
+        // SAFETY: the call has no preconditions.
+        let flags = unsafe { libc::fcntl(own, libc::F_GETFL) };
+        let access = flags & libc::O_ACCMODE;
+        let usable = access == libc::O_RDWR || (access == libc::O_RDONLY && read_only);
+        if !usable || flags & libc::O_PATH != 0 {
+            let wanted = if read_only { "for reading" } else { "for reading and writing, or add `,ro`" };
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                format!("disk `{label}` is open in another way than it is to be used: open it {wanted}"),
+            ));
+        }
+        if flags & (libc::O_APPEND | libc::O_DIRECT) != 0 {
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                format!("disk `{label}` is open with O_APPEND or O_DIRECT: open it without"),
+            ));
+        }
+        Self::of_file(file, &label, read_only)
+    }
+
+    fn of_file(file: File, label: &str, read_only: bool) -> Result<Self, Error> {
+        let failed =
+            |error: io::Error| Error::new(ErrorKind::HostIo, format!("cannot use disk `{label}`: {error}"));
+        let metadata = file.metadata().map_err(failed)?;
+        let is_device = check_type(label, &metadata)?;
+        lock(&file, label, read_only)?;
+        let (kind, capacity, block_size) = if is_device {
+            let (capacity, block_size) = device_size(&file).map_err(failed)?;
+            (Kind::Device, capacity, block_size)
+        } else {
+            let kind = if is_in_memory(&file) { Kind::InMemory } else { Kind::Regular };
+            (kind, metadata.len(), FILE_BLOCK)
+        };
+        Ok(Self { file, kind, capacity, block_size, read_only, knows_nowait: AtomicBool::new(true) })
+    }
+
+    fn fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    fn pread(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
+        let memory = into.ptr_guard_mut();
+        let to = memory.as_ptr().cast();
+        // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
+        uninterrupted(|| unsafe { libc::pread(self.fd(), to, into.len(), offset as libc::off_t) })
+    }
+
+    fn pwrite(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
+        let memory = from.ptr_guard();
+        let start = memory.as_ptr().cast();
+        // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
+        uninterrupted(|| unsafe { libc::pwrite(self.fd(), start, from.len(), offset as libc::off_t) })
+    }
+
+    fn allocate(&self, mode: libc::c_int, offset: u64, length: u64) -> io::Result<()> {
+        let mode = mode | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: the call has no preconditions.
+        let call = || unsafe {
+            libc::fallocate(self.fd(), mode, offset as libc::off_t, length as libc::off_t) as libc::ssize_t
+        };
+        uninterrupted(call).map(drop)
+    }
+
+    fn device_range(&self, request: libc::c_ulong, offset: u64, length: u64) -> io::Result<()> {
+        let range = [offset, length];
+        // SAFETY: both requests read two 64-bit numbers.
+        uninterrupted(|| unsafe { libc::ioctl(self.fd(), request, range.as_ptr()) as libc::ssize_t })
+            .map(drop)
+    }
+
+    fn write_zero_bytes(&self, mut offset: u64, mut length: u64) -> io::Result<()> {
+        while length > 0 {
+            let piece = length.min(ZEROES.len() as u64);
+            self.file.write_all_at(ZEROES.get(..piece as usize).unwrap_or_default(), offset)?;
+            offset += piece;
+            length -= piece;
+        }
+        Ok(())
+    }
+}
+
+impl BlockBackend for FileBackend {
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn read_now(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
+        if self.kind == Kind::InMemory {
+            return self.read(into, offset).map(|()| into.len());
+        }
+        if !self.knows_nowait.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        match nowait::read_at(self.fd(), into, offset) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if nowait::is_unknown(&error) => {
+                self.knows_nowait.store(false, Ordering::Relaxed);
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+
+    fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            let rest = into.offset(done).map_err(io::Error::other)?;
+            match self.pread(&rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < from.len() {
+            let rest = from.offset(done).map_err(io::Error::other)?;
+            match self.pwrite(&rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        match self.kind {
+            Kind::Device => self.device_range(BLKDISCARD, offset, length),
+            _ => self.allocate(libc::FALLOC_FL_PUNCH_HOLE, offset, length),
+        }
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        let result = match self.kind {
+            Kind::Device => self.device_range(BLKZEROOUT, offset, length),
+            // First the way that keeps the space reserved.
+            _ => self
+                .allocate(libc::FALLOC_FL_ZERO_RANGE, offset, length)
+                .or_else(|error| unless_supported(error, || self.discard(offset, length))),
+        };
+        result.or_else(|error| unless_supported(error, || self.write_zero_bytes(offset, length)))
+    }
+}
+
+/// Tries `other` if `error` says that the host doesn't know how.
+fn unless_supported(error: io::Error, other: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::ENOSYS) => other(),
+        _ => Err(error),
+    }
+}
+
+/// Whether it is a block device; an error where it is neither that nor a regular file.
+fn check_type(label: &str, metadata: &Metadata) -> Result<bool, Error> {
+    let kind = metadata.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(kind.is_block_device());
+    }
+    let what = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else {
+        "no file"
+    };
+    Err(Error::new(
+        ErrorKind::BadConfig,
+        format!("disk `{label}` is {what}: name an image file or a block device"),
+    ))
+}
+
+pub(super) fn cannot_open(label: &str, error: &io::Error, read_only: bool) -> Error {
+    let kind = ErrorKind::of_file(error);
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => Error::new(
+            kind,
+            format!("disk `{label}` does not exist: create it, for example with `truncate -s 64M {label}`"),
+        ),
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) if !read_only => Error::new(
+            ErrorKind::NoPermission,
+            format!(
+                "no permission to write to disk `{label}` ({error}): add `,ro` to only read it, or change its mode"
+            ),
+        ),
+        Some(libc::EACCES | libc::EPERM) => Error::new(
+            kind,
+            format!(
+                "no permission to read disk `{label}` ({error}): change its mode, or that of its directory"
+            ),
+        ),
+        Some(libc::EBUSY) => in_use(label),
+        _ => Error::new(kind, format!("cannot open disk `{label}`: {error}")),
+    }
+}
+
+fn in_use(label: &str) -> Error {
+    Error::new(
+        ErrorKind::BadConfig,
+        format!("disk `{label}` is in use by another program: end that, or have all its users add `,ro`"),
+    )
+}
+
+fn lock(file: &File, label: &str, read_only: bool) -> Result<(), Error> {
+    let kind = if read_only { libc::LOCK_SH } else { libc::LOCK_EX };
+    // SAFETY: the call has no preconditions.
+    let locked =
+        uninterrupted(|| unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) as libc::ssize_t });
+    locked.map(drop).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => in_use(label),
+        _ => Error::new(
+            ErrorKind::HostIo,
+            format!("cannot lock disk `{label}` ({error}): move it to a file system that has locks"),
+        ),
+    })
+}
+
+/// Bytes and logical block size of a block device.
+fn device_size(file: &File) -> io::Result<(u64, u32)> {
+    let mut capacity: u64 = 0;
+    // SAFETY: the request writes one 64-bit number.
+    if unsafe { libc::ioctl(file.as_raw_fd(), BLKGETSIZE64, &raw mut capacity) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut block_size: libc::c_int = 0;
+    // SAFETY: the request writes one int.
+    if unsafe { libc::ioctl(file.as_raw_fd(), BLKSSZGET, &raw mut block_size) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((capacity, block_size.unsigned_abs()))
+}
+
+/// Whether the file is on a file system without a disk, so that reading it never waits for one.
+fn is_in_memory(file: &File) -> bool {
+    let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the call writes a `statfs` to `status`.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) } < 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded and filled it in.
+    let status = unsafe { status.assume_init() };
+    status.f_type == libc::TMPFS_MAGIC
+}

@@ -1,0 +1,284 @@
+//! Block devices: requests on ranges of a disk.
+//!
+//! What the host's page cache holds is read at once, on the vCPU's thread; all else goes to the [`Worker`], so that a slow disk
+//! holds up the requests on it and nothing else.
+
+mod backend;
+mod file;
+mod worker;
+
+pub use backend::BlockBackend;
+pub use file::FileBackend;
+pub use worker::Worker;
+
+use super::log::Log;
+use super::{Completions, Counters, Device, DeviceRequest};
+use crate::config::{DiskConfig, DiskSource};
+use crate::error::{Error, ErrorKind};
+use crate::memory::Memory;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use ukvm_abi::request::{Opcode, Status};
+use worker::{Done, Job, Results, Work};
+
+/// The most bytes of one read or write. Four of these in flight keep a fast disk busy.
+const MAX_TRANSFER: u32 = 16 << 20;
+/// The most bytes read on the vCPU's thread: copying these takes a tenth of a millisecond, in which nothing else is served.
+const MOST_AT_ONCE: usize = 1 << 20;
+
+/// A block device.
+#[derive(Debug)]
+pub struct Block {
+    backend: Arc<dyn BlockBackend>,
+    capacity: u64,
+    block_size: u32,
+    read_only: bool,
+    worker: Arc<Worker>,
+    results: Arc<Results>,
+    /// Requests that the worker has.
+    waiting: usize,
+    /// Once a flush has failed, the host may have dropped what it could not write, and the next `fdatasync` would
+    /// say that all is well.
+    flush_failed: bool,
+    counters: Counters,
+    log: Log,
+}
+
+impl Block {
+    /// Opens what is behind a disk. `worker` may serve any number of disks.
+    ///
+    /// # Errors
+    ///
+    /// One sentence where it is missing (66), not permitted (77), in use, of a wrong type or of a wrong size (78).
+    pub fn open(config: DiskConfig, worker: &Arc<Worker>) -> Result<Self, Error> {
+        let (backend, label): (Arc<dyn BlockBackend>, String) = match config.source {
+            DiskSource::Path(path) => {
+                (Arc::new(FileBackend::open(&path, config.read_only)?), path.display().to_string())
+            }
+            DiskSource::Fd(fd) => {
+                (Arc::new(FileBackend::of_descriptor(fd, config.read_only)?), format!("fd:{fd}"))
+            }
+            DiskSource::Backend(backend) => {
+                (Arc::from(backend), config.name.unwrap_or_else(|| "backend".into()))
+            }
+        };
+        let (capacity, block_size) = (backend.capacity(), backend.block_size());
+        check_size(&label, capacity, block_size)?;
+        Ok(Self {
+            read_only: config.read_only || backend.is_read_only(),
+            backend,
+            capacity,
+            block_size,
+            worker: Arc::clone(worker),
+            results: Arc::new(Results::new()?),
+            waiting: 0,
+            flush_failed: false,
+            counters: Counters::default(),
+            log: Log::new(format!("disk `{label}`")),
+        })
+    }
+
+    /// Its size in bytes: a multiple of the block size, at least one block, below 2^63.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The unit of offsets and lengths in bytes: a power of two, at least 512.
+    #[must_use]
+    pub fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    /// The most bytes of one read or write.
+    #[must_use]
+    pub fn max_transfer(&self) -> u32 {
+        MAX_TRANSFER
+    }
+
+    /// Whether the guest may only read it.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What `request` asks for, if it may.
+    fn check(&self, request: &DeviceRequest) -> Result<Work, Status> {
+        let &DeviceRequest { opcode, buffer, offset, length, .. } = request;
+        let (work, changes, length) = match opcode {
+            Opcode::BlockRead => (Work::Read { buffer, offset }, false, buffer.len() as u64),
+            Opcode::BlockWrite => (Work::Write { buffer, offset }, true, buffer.len() as u64),
+            Opcode::BlockFlush => return Ok(Work::Flush),
+            Opcode::BlockDiscard => (Work::Discard { offset, length }, true, length),
+            Opcode::BlockWriteZeroes => (Work::WriteZeroes { offset, length }, true, length),
+            _ => return Err(Status::BadDevice),
+        };
+        if changes && self.read_only {
+            return Err(Status::ReadOnly);
+        }
+        let block_size = u64::from(self.block_size);
+        if !offset.is_multiple_of(block_size) || !length.is_multiple_of(block_size) {
+            return Err(Status::Invalid);
+        }
+        if buffer.len() > MAX_TRANSFER as usize {
+            return Err(Status::Invalid);
+        }
+        match offset.checked_add(length) {
+            Some(end) if end <= self.capacity => Ok(work),
+            _ => Err(Status::OutOfRange),
+        }
+    }
+
+    /// Does as much of `work` as needs no waiting.
+    fn begin(&mut self, work: Work, memory: &Memory) -> Step {
+        match work {
+            Work::Flush if self.read_only => Step::Ended(Ok(())),
+            Work::Flush if self.flush_failed => Step::Ended(Err(earlier_flush_failed())),
+            Work::Discard { length: 0, .. } | Work::WriteZeroes { length: 0, .. } => Step::Ended(Ok(())),
+            Work::Read { buffer, offset } if buffer.len() <= MOST_AT_ONCE => {
+                match self.backend.read_now(&memory.slice(buffer), offset) {
+                    Ok(count) if count >= buffer.len() => Step::Ended(Ok(())),
+                    Ok(count) => {
+                        Step::Left(Work::Read { buffer: buffer.skip(count), offset: offset + count as u64 })
+                    }
+                    Err(error) => Step::Ended(Err(error)),
+                }
+            }
+            work => Step::Left(work),
+        }
+    }
+
+    fn end(&mut self, ended: Done, done: &mut dyn Completions) {
+        let Done { user_data, value, work, result } = ended;
+        let Err(error) = result else {
+            match work {
+                Work::Read { .. } => {
+                    self.counters.bytes_in += value;
+                    self.counters.requests_in += 1;
+                }
+                Work::Write { .. } => {
+                    self.counters.bytes_out += value;
+                    self.counters.requests_out += 1;
+                }
+                _ => self.counters.requests_out += 1,
+            }
+            done.post(user_data, Ok(value));
+            return;
+        };
+        let status = status_of(&error);
+        if status != Status::NotSupported {
+            self.counters.errors += 1;
+            self.log.say(format_args!("{work} failed: {error}"));
+        }
+        done.post(user_data, Err(status));
+    }
+}
+
+/// How far a request came without waiting.
+#[derive(Debug)]
+enum Step {
+    Ended(io::Result<()>),
+    Left(Work),
+}
+
+impl Device for Block {
+    fn submit(&mut self, request: &DeviceRequest, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        let user_data = request.user_data;
+        let work = match self.check(request) {
+            Ok(work) => work,
+            Err(status) => return done.post(user_data, Err(status)),
+        };
+        let value = match work {
+            Work::Read { buffer, .. } | Work::Write { buffer, .. } => buffer.len() as u64,
+            Work::Flush => 0,
+            Work::Discard { length, .. } | Work::WriteZeroes { length, .. } => length,
+        };
+        match self.begin(work, memory) {
+            Step::Ended(result) => self.end(Done { user_data, value, work, result }, done),
+            Step::Left(work) => {
+                self.waiting += 1;
+                self.worker.push(Job {
+                    user_data,
+                    value,
+                    work,
+                    backend: Arc::clone(&self.backend),
+                    memory: Arc::clone(memory),
+                    results: Arc::clone(&self.results),
+                });
+            }
+        }
+    }
+
+    fn advance(&mut self, _memory: &Arc<Memory>, done: &mut dyn Completions) {
+        if self.waiting == 0 {
+            return;
+        }
+        for mut ended in self.results.take() {
+            self.waiting = self.waiting.saturating_sub(1);
+            if ended.work == Work::Flush {
+                if self.flush_failed && ended.result.is_ok() {
+                    ended.result = Err(earlier_flush_failed());
+                }
+                self.flush_failed |= ended.result.is_err();
+            }
+            self.end(ended, done);
+        }
+    }
+
+    fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
+        if self.waiting > 0 {
+            wanted.push((self.results.event(), libc::POLLIN));
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+fn earlier_flush_failed() -> io::Error {
+    io::Error::other("an earlier flush has failed, so that nobody knows what the disk holds")
+}
+
+fn check_size(label: &str, capacity: u64, block_size: u32) -> Result<(), Error> {
+    let unit = u64::from(block_size);
+    let bad = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
+    if !block_size.is_power_of_two() || block_size < 512 {
+        return bad(format!(
+            "disk `{label}` has a block size of {block_size} bytes: use one with a power of two from 512 on"
+        ));
+    }
+    if capacity == 0 {
+        return bad(format!(
+            "disk `{label}` is empty: give it a size, for example with `truncate -s 64M {label}`"
+        ));
+    }
+    if capacity > i64::MAX as u64 {
+        return bad(format!("disk `{label}` has {capacity} bytes: use one with less than 2^63"));
+    }
+    if !capacity.is_multiple_of(unit) {
+        let enough = capacity.next_multiple_of(unit);
+        return bad(format!(
+            "disk `{label}` has {capacity} bytes, which is no multiple of its block size {unit}: \
+             enlarge it, for example with `truncate -s {enough} {label}`"
+        ));
+    }
+    Ok(())
+}
+
+fn status_of(error: &io::Error) -> Status {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::NoSpace,
+        io::ErrorKind::Unsupported => Status::NotSupported,
+        _ => match error.raw_os_error() {
+            // ENOTTY: an ioctl that the block device does not know.
+            Some(libc::EOPNOTSUPP | libc::ENOTTY) => Status::NotSupported,
+            _ => Status::Io,
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "block_tests.rs"]
+mod tests;
