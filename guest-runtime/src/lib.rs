@@ -1,0 +1,45 @@
+//! The runtime of unikernels that run under ukvm.
+//!
+//! A program is an async `main` and a declaration of the devices that it needs:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! ukvm_runtime::program! { main = main; }
+//!
+//! async fn main() {
+//!     ukvm_runtime::println!("hello, world");
+//! }
+//! ```
+//!
+//! From the bottom up:
+//!
+//! 1. `entry`, [`mod@panic`](core::panic), the heap and the C functions that compilers call: what every program stands on.
+//! 2. [`ring`]: requests to the monitor and their completions.
+//! 3. `executor`, [`task`], [`time`]: who runs next, and sleeping in the monitor when nobody can.
+//! 4. [`console`]: the devices, each on the ring.
+//! 5. [`program!`] and [`Termination`]: how it starts and ends.
+#![no_std]
+
+extern crate alloc;
+
+pub use ukvm_abi as abi;
+
+pub mod console;
+mod doorbell;
+mod entry;
+mod executor;
+mod heap;
+mod local;
+mod mem;
+mod panic;
+#[doc(hidden)]
+pub mod program;
+pub mod ring;
+mod shared;
+pub mod task;
+pub mod time;
+
+pub use entry::{args, boot_info, env, exit, vars};
+pub use program::Termination;

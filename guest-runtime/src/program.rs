@@ -1,0 +1,177 @@
+//! How a program is declared, started and ended.
+
+use crate::entry::exit;
+use core::fmt::Display;
+use ukvm_abi::manifest::Device;
+
+/// What a program's `main` may return, and the exit status that it stands for.
+pub trait Termination {
+    /// Says what there is to say, and returns the exit status.
+    fn report(self) -> u8;
+}
+
+impl Termination for () {
+    fn report(self) -> u8 {
+        0
+    }
+}
+
+impl Termination for u8 {
+    fn report(self) -> u8 {
+        self
+    }
+}
+
+/// An error is printed to the console as `error: MESSAGE`; the status is then 1.
+impl<T: Termination, E: Display> Termination for Result<T, E> {
+    fn report(self) -> u8 {
+        match self {
+            Ok(value) => value.report(),
+            Err(error) => {
+                crate::println!("error: {error}");
+                1
+            }
+        }
+    }
+}
+
+/// Runs `main` and ends the guest. For [`program!`](crate::program).
+#[doc(hidden)]
+pub fn run(main: impl Future<Output: Termination>) -> ! {
+    let result = crate::executor::block_on(main);
+    exit(result.report())
+}
+
+/// A note as the linker wants it. For [`program!`](crate::program).
+#[doc(hidden)]
+#[derive(Debug)]
+#[repr(C, align(4))]
+pub struct Note<const N: usize>(pub [u8; N]);
+
+/// Fails the build where two devices of a kind have the same name. For [`program!`](crate::program).
+#[doc(hidden)]
+#[must_use]
+pub const fn checked<'a>(devices: &'a [Device<'a>]) -> &'a [Device<'a>] {
+    let mut i = 0;
+    while i < devices.len() {
+        let mut j = 0;
+        while j < i {
+            let same_kind = devices[i].kind as u32 == devices[j].kind as u32;
+            assert!(
+                !(same_kind && same(devices[i].name.as_bytes(), devices[j].name.as_bytes())),
+                "two devices of the same kind have the same name"
+            );
+            j += 1;
+        }
+        i += 1;
+    }
+    devices
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Declares the program: its `main`, an `async fn` without arguments that returns a [`Termination`], and what it needs.
+///
+/// ```ignore
+/// ukvm_runtime::program! {
+///     main = main;
+///     net service;                     // a network device, bound by `--net service=TAP`
+///     block data: writable, optional;  // a block device, bound by `--disk data=PATH`; it may be missing
+///     block "other-data";              // a name that is no Rust identifier
+///     min_memory = 16 << 20;           // the least that `--mem` may be, in bytes
+///     stack = 1 << 20;                 // in bytes, instead of the monitor's default
+/// }
+/// ```
+///
+/// All but `main` may be left out or stand in any order. Used once in a program.
+#[macro_export]
+macro_rules! program {
+    (main = $main:path; $($rest:tt)*) => {
+        $crate::program!(@parse [$main] [] [0] [0] $($rest)*);
+    };
+
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]) => {
+        const _: () = {
+            use $crate::abi::{manifest, note};
+            const MANIFEST: manifest::Manifest<'static> = manifest::Manifest {
+                min_memory: $memory,
+                stack_size: $stack,
+                devices: $crate::program::checked(&[$($device)*]),
+            };
+            const SIZE: usize = note::size(MANIFEST.devices.len());
+            #[used]
+            #[unsafe(link_section = ".note.ukvm")]
+            static NOTE: $crate::program::Note<SIZE> = $crate::program::Note(note::encode(&MANIFEST));
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn ukvm_runtime_program_macro_main() -> ! {
+                $crate::program::run($main())
+            }
+        };
+    };
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
+        net $name:tt $(: $($flag:ident),+)?; $($rest:tt)*) => {
+        $crate::program!(@parse [$main] [$($device)* manifest::Device {
+            kind: manifest::DeviceKind::Net,
+            flags: 0 $($(| $crate::program!(@net $flag))+)?,
+            name: $crate::program!(@name $name),
+        },] [$memory] [$stack] $($rest)*);
+    };
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
+        block $name:tt $(: $($flag:ident),+)?; $($rest:tt)*) => {
+        $crate::program!(@parse [$main] [$($device)* manifest::Device {
+            kind: manifest::DeviceKind::Block,
+            flags: 0 $($(| $crate::program!(@block $flag))+)?,
+            name: $crate::program!(@name $name),
+        },] [$memory] [$stack] $($rest)*);
+    };
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
+        min_memory = $value:expr; $($rest:tt)*) => {
+        $crate::program!(@parse [$main] [$($device)*] [$value] [$stack] $($rest)*);
+    };
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
+        stack = $value:expr; $($rest:tt)*) => {
+        $crate::program!(@parse [$main] [$($device)*] [$memory] [$value] $($rest)*);
+    };
+    (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr] $($rest:tt)+) => {
+        ::core::compile_error!(::core::concat!(
+            "expected `net NAME;`, `block NAME;`, `min_memory = BYTES;` or `stack = BYTES;`, found `",
+            ::core::stringify!($($rest)+), "`"
+        ));
+    };
+
+    (@net optional) => { manifest::OPTIONAL };
+    (@net $flag:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "a network device may be `optional`, not `", ::core::stringify!($flag), "`"
+        ))
+    };
+    (@block optional) => { manifest::OPTIONAL };
+    (@block writable) => { manifest::WRITABLE };
+    (@block $flag:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "a block device may be `writable` and `optional`, not `", ::core::stringify!($flag), "`"
+        ))
+    };
+    (@name $name:literal) => { $name };
+    (@name $name:ident) => { ::core::stringify!($name) };
+
+    (@$($rest:tt)*) => {
+        ::core::compile_error!("a device is declared as `net NAME;` or `block NAME: writable, optional;`");
+    };
+    ($($rest:tt)*) => {
+        ::core::compile_error!("`program!` starts with `main = PATH;`, the path of an async fn without arguments");
+    };
+}
