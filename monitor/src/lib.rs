@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod device;
+pub mod elf;
 pub mod error;
 pub mod interrupt;
 pub mod layout;

@@ -1,0 +1,162 @@
+//! The program's file: opened without side effects, read in checked pieces.
+
+use super::error::Defect;
+use crate::memory::Memory;
+use std::fs::{File, FileType, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+/// An open regular file.
+#[derive(Debug)]
+pub(super) struct ElfFile {
+    file: File,
+    /// Bytes when it was opened.
+    length: u64,
+}
+
+impl ElfFile {
+    pub(super) fn open(path: &Path) -> Result<Self, Defect> {
+        // O_NONBLOCK: opening a FIFO must not wait for a writer. It changes nothing for a regular file.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)
+            .map_err(Defect::of_open)?;
+        let metadata = file.metadata().map_err(Defect::Host)?;
+        if !metadata.is_file() {
+            return Err(Defect::NotRegular(kind_of(metadata.file_type())));
+        }
+        match metadata.len() {
+            0 => Err(Defect::Empty),
+            length => Ok(Self { file, length }),
+        }
+    }
+
+    /// The file's size in bytes.
+    pub(super) const fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Fails unless `size` bytes from `offset` on are in the file. `part` names them.
+    pub(super) fn check(&self, offset: u64, size: u64, part: &'static str) -> Result<(), Defect> {
+        let end = u128::from(offset) + u128::from(size);
+        if end > u128::from(self.length) {
+            return Err(Defect::Truncated { part, end, length: self.length });
+        }
+        Ok(())
+    }
+
+    /// Fills `buffer` from `offset` on. `part` names what is read.
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8], part: &'static str) -> Result<(), Defect> {
+        let size = buffer.len() as u64;
+        self.check(offset, size, part)?;
+        self.file.read_exact_at(buffer, offset).map_err(|error| self.failed(error, offset, size, part))
+    }
+
+    /// `size` bytes from `offset` on, at most `limit`.
+    pub(super) fn read_vec(
+        &self,
+        offset: u64,
+        size: u64,
+        limit: u64,
+        part: &'static str,
+    ) -> Result<Vec<u8>, Defect> {
+        self.check(offset, size, part)?;
+        if size > limit {
+            return Err(Defect::TooLarge { part, size, limit });
+        }
+        let mut bytes = vec![0; size as usize];
+        self.read(offset, &mut bytes, part)?;
+        Ok(bytes)
+    }
+
+    /// The string at `offset`, for a message: as far as its NUL, the file's end or `limit` bytes, without
+    /// control characters.
+    pub(super) fn read_string(&self, offset: u64, limit: u64) -> Option<String> {
+        let size = self.length.checked_sub(offset)?.min(limit);
+        let mut bytes = vec![0; size as usize];
+        self.read(offset, &mut bytes, "string").ok()?;
+        let text = bytes.split(|&byte| byte == 0).next()?;
+        Some(printable(&String::from_utf8_lossy(text))).filter(|text| !text.is_empty())
+    }
+
+    /// Reads `size` bytes from `offset` on straight into guest memory at `gpa`.
+    pub(super) fn read_into_guest(
+        &self,
+        offset: u64,
+        size: u64,
+        memory: &Memory,
+        gpa: u64,
+    ) -> Result<(), Defect> {
+        const PART: &str = "segment data";
+        let mut rest = memory.buffer(gpa, size).ok_or(Defect::DoesNotFit {
+            image: size,
+            at: gpa,
+            memory: memory.size(),
+        })?;
+        let mut from = offset;
+        while !rest.is_empty() {
+            let place = memory.iovec(rest);
+            let at = libc::off_t::try_from(from).map_err(|_| Defect::Truncated {
+                part: PART,
+                end: from.into(),
+                length: self.length,
+            })?;
+            // SAFETY: the iovec was just made from a checked buffer of `memory`, which is borrowed and so
+            // stays mapped; the kernel writes only there, and no reference to guest memory exists.
+            let read = unsafe { libc::preadv(self.file.as_raw_fd(), &raw const place, 1, at) };
+            match read {
+                1.. => {
+                    rest = rest.skip(read as usize);
+                    from += read as u64;
+                }
+                0 => {
+                    let error = io::ErrorKind::UnexpectedEof.into();
+                    return Err(self.failed(error, offset, size, PART));
+                }
+                _ => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(Defect::Host(error));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of the file comes up early where somebody truncated it after it was opened.
+    fn failed(&self, error: io::Error, offset: u64, size: u64, part: &'static str) -> Defect {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            return Defect::Host(error);
+        }
+        let length = self.file.metadata().map_or(self.length, |metadata| metadata.len());
+        Defect::Truncated { part, end: u128::from(offset) + u128::from(size), length }
+    }
+}
+
+/// `text` with control characters replaced, so that a file cannot write escape sequences to a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn kind_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_block_device() {
+        "a block device"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else {
+        "a special file"
+    }
+}
+
+/// The little-endian words of `bytes`, `N` at a time; a shorter rest is left out.
+pub(super) fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u64; N]> {
+    bytes.as_chunks::<8>().0.as_chunks::<N>().0.iter().map(|chunk| chunk.map(u64::from_le_bytes))
+}

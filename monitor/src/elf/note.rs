@@ -1,0 +1,107 @@
+//! The note that makes a program a unikernel, and the manifest in it.
+
+use super::error::Defect;
+use super::file::ElfFile;
+use linux_loader::elf::{Elf64_Nhdr, Elf64_Phdr, PT_NOTE};
+use ukvm_abi::manifest::{DeviceKind, ManifestView, OPTIONAL, WRITABLE};
+use ukvm_abi::note::{OWNER, TYPE};
+use vm_memory::ByteValued;
+
+/// The most bytes of a note segment. The largest ukvm note has about 3,000.
+const MAX_NOTES: u64 = 64 << 10;
+/// Owner of the notes in a Solo5 unikernel.
+const SOLO5_OWNER: &[u8] = b"Solo5\0";
+
+/// What the unikernel says that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The version of the ABI that it was built for, 1 to [`ABI_VERSION`](ukvm_abi::ABI_VERSION).
+    pub abi_version: u32,
+    /// Least guest memory in bytes; 0: any.
+    pub min_memory: u64,
+    /// Stack in bytes; 0: the monitor's default.
+    pub stack_size: u64,
+    /// Its devices; a device's handle is its index here plus 1.
+    pub devices: Vec<Declared>,
+}
+
+/// A device that the unikernel declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Whether a block device is written to.
+    pub writable: bool,
+    /// Whether the unikernel can run without it.
+    pub optional: bool,
+    /// Its name, unique among the devices of its kind: 1 to 32 of `A-Z a-z 0-9 - _ .`.
+    pub name: String,
+}
+
+impl From<ManifestView<'_>> for Manifest {
+    fn from(view: ManifestView<'_>) -> Self {
+        let devices = view.devices().map(|device| Declared {
+            kind: device.kind,
+            writable: device.flags & WRITABLE != 0,
+            optional: device.flags & OPTIONAL != 0,
+            name: device.name.to_owned(),
+        });
+        Self {
+            abi_version: view.abi_version(),
+            min_memory: view.min_memory(),
+            stack_size: view.stack_size(),
+            devices: devices.collect(),
+        }
+    }
+}
+
+/// Finds the ukvm note and reads the manifest in it; `None` where the program has no such note.
+pub(super) fn read_manifest(file: &ElfFile, headers: &[Elf64_Phdr]) -> Result<Option<Manifest>, Defect> {
+    let mut manifest = None;
+    let mut solo5 = false;
+    for segment in headers.iter().filter(|header| header.p_type == PT_NOTE) {
+        let bytes = file.read_vec(segment.p_offset, segment.p_filesz, MAX_NOTES, "note segment")?;
+        // Notes are padded to 4 bytes, but to 8 in a segment that is aligned so (gABI, "Note Sections", and
+        // GNU property notes).
+        let align = if segment.p_align == 8 { 8 } else { 4 };
+        let mut at = 0;
+        while at < bytes.len() {
+            let malformed = || Defect::MalformedNote(segment.p_offset + at as u64);
+            let rest = bytes.get(at..).unwrap_or_default();
+            let (note, size) = parse(rest, align).ok_or_else(malformed)?;
+            if note.owner == OWNER && note.kind == TYPE {
+                let view = ManifestView::parse(note.descriptor).map_err(Defect::Manifest)?;
+                if manifest.replace(view.into()).is_some() {
+                    return Err(Defect::Repeated("ukvm note"));
+                }
+            }
+            solo5 |= note.owner == SOLO5_OWNER;
+            at += size;
+        }
+    }
+    if manifest.is_none() && solo5 { Err(Defect::Solo5) } else { Ok(manifest) }
+}
+
+struct Note<'a> {
+    /// With its NUL.
+    owner: &'a [u8],
+    kind: u32,
+    descriptor: &'a [u8],
+}
+
+/// The note at the start of `bytes`, and the bytes that it takes up there with its padding.
+fn parse(bytes: &[u8], align: usize) -> Option<(Note<'_>, usize)> {
+    let mut header = Elf64_Nhdr::default();
+    let start = size_of::<Elf64_Nhdr>();
+    header.as_mut_slice().copy_from_slice(bytes.get(..start)?);
+    let owner_end = start.checked_add(header.n_namesz as usize)?;
+    let descriptor_start = owner_end.checked_next_multiple_of(align)?;
+    let descriptor_end = descriptor_start.checked_add(header.n_descsz as usize)?;
+    let note = Note {
+        owner: bytes.get(start..owner_end)?,
+        kind: header.n_type,
+        // Padding that nothing follows may be missing.
+        descriptor: if header.n_descsz == 0 { &[] } else { bytes.get(descriptor_start..descriptor_end)? },
+    };
+    Some((note, descriptor_end.checked_next_multiple_of(align)?))
+}
