@@ -6,6 +6,7 @@
 //!
 //! The boot information and everything that it points to, the rings and the stack excepted, is read-only for the guest.
 
+use crate::bytes::put;
 use crate::manifest::MAX_NAME;
 
 /// The boot information. All addresses are the guest's virtual addresses.
@@ -97,6 +98,92 @@ pub struct DeviceInfo {
     pub mtu: u16,
 }
 
+impl BootInfo {
+    /// The structure's bytes, as they lie in the guest's memory.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; size_of::<Self>()] {
+        // Destructured, so that a new field cannot be left out.
+        let Self {
+            size,
+            abi_version,
+            features,
+            seed,
+            image,
+            stack,
+            small_heap,
+            heap,
+            arguments,
+            argument_count,
+            environment,
+            environment_count,
+            devices,
+            device_count,
+            device_size,
+            rings,
+            submission_entries,
+            completion_entries,
+            clock,
+            console_flags,
+            load_bias,
+            memory_size,
+        } = *self;
+        let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let words = [
+            image.start,
+            image.length,
+            stack.start,
+            stack.length,
+            small_heap.start,
+            small_heap.length,
+            heap.start,
+            heap.length,
+            arguments.start,
+            arguments.length,
+            argument_count,
+            environment.start,
+            environment.length,
+            environment_count,
+            devices.start,
+            devices.length,
+            two(device_count, device_size),
+            rings.start,
+            rings.length,
+            two(submission_entries, completion_entries),
+            clock,
+            console_flags,
+            load_bias,
+            memory_size,
+        ];
+        let mut bytes = [0; size_of::<Self>()];
+        put(&mut bytes, 0, &two(size, abi_version).to_le_bytes());
+        put(&mut bytes, 8, &features.to_le_bytes());
+        put(&mut bytes, 16, &seed);
+        for (index, word) in words.into_iter().enumerate() {
+            put(&mut bytes, 48 + index * 8, &word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl DeviceInfo {
+    /// The structure's bytes, as they lie in the guest's memory.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; size_of::<Self>()] {
+        let Self { kind, flags, name, features, capacity, block_size, max_transfer, mac, mtu } = *self;
+        let mut bytes = [0; size_of::<Self>()];
+        put(&mut bytes, 0, &kind.to_le_bytes());
+        put(&mut bytes, 4, &flags.to_le_bytes());
+        put(&mut bytes, 8, &name);
+        put(&mut bytes, 40, &features.to_le_bytes());
+        put(&mut bytes, 48, &capacity.to_le_bytes());
+        put(&mut bytes, 56, &block_size.to_le_bytes());
+        put(&mut bytes, 60, &max_transfer.to_le_bytes());
+        put(&mut bytes, 64, &mac);
+        put(&mut bytes, 70, &mtu.to_le_bytes());
+        bytes
+    }
+}
+
 /// In [`DeviceInfo::flags`]: a host device is bound to it. Only an optional device can lack this.
 pub const DEVICE_PRESENT: u32 = 1;
 /// In [`DeviceInfo::flags`]: a block device that cannot be written.
@@ -109,3 +196,93 @@ const _: () =
 const _: () = assert!(core::mem::offset_of!(BootInfo, image) == 48, "docs/abi.md states the layout");
 const _: () = assert!(core::mem::offset_of!(BootInfo, device_count) == 176, "docs/abi.md states the layout");
 const _: () = assert!(core::mem::offset_of!(BootInfo, load_bias) == 224, "docs/abi.md states the layout");
+const _: () = assert!(core::mem::offset_of!(DeviceInfo, mtu) == 70, "docs/abi.md states the layout");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn each_field_of_the_boot_information_is_at_its_offset() {
+        let range = |start: u64| Range { start, length: start + 1 };
+        let info = BootInfo {
+            size: 1,
+            abi_version: 2,
+            features: 3,
+            seed: [4; 32],
+            image: range(10),
+            stack: range(20),
+            small_heap: range(30),
+            heap: range(40),
+            arguments: range(50),
+            argument_count: 52,
+            environment: range(60),
+            environment_count: 62,
+            devices: range(70),
+            device_count: 72,
+            device_size: 73,
+            rings: range(80),
+            submission_entries: 82,
+            completion_entries: 83,
+            clock: 90,
+            console_flags: 91,
+            load_bias: 92,
+            memory_size: 93,
+        };
+        let bytes = info.to_bytes();
+        let u32_at = |at: usize| crate::bytes::u32_at(&bytes, at).unwrap();
+        let u64_at = |at: usize| crate::bytes::u64_at(&bytes, at).unwrap();
+        assert_eq!(u32_at(offset_of!(BootInfo, size)), 1);
+        assert_eq!(u32_at(offset_of!(BootInfo, abi_version)), 2);
+        assert_eq!(u64_at(offset_of!(BootInfo, features)), 3);
+        assert_eq!(bytes[offset_of!(BootInfo, seed)..][..32], [4; 32]);
+        for (offset, start) in [
+            (offset_of!(BootInfo, image), 10),
+            (offset_of!(BootInfo, stack), 20),
+            (offset_of!(BootInfo, small_heap), 30),
+            (offset_of!(BootInfo, heap), 40),
+            (offset_of!(BootInfo, arguments), 50),
+            (offset_of!(BootInfo, environment), 60),
+            (offset_of!(BootInfo, devices), 70),
+            (offset_of!(BootInfo, rings), 80),
+        ] {
+            assert_eq!((u64_at(offset), u64_at(offset + 8)), (start, start + 1));
+        }
+        assert_eq!(u64_at(offset_of!(BootInfo, argument_count)), 52);
+        assert_eq!(u64_at(offset_of!(BootInfo, environment_count)), 62);
+        assert_eq!(u32_at(offset_of!(BootInfo, device_count)), 72);
+        assert_eq!(u32_at(offset_of!(BootInfo, device_size)), 73);
+        assert_eq!(u32_at(offset_of!(BootInfo, submission_entries)), 82);
+        assert_eq!(u32_at(offset_of!(BootInfo, completion_entries)), 83);
+        assert_eq!(u64_at(offset_of!(BootInfo, clock)), 90);
+        assert_eq!(u64_at(offset_of!(BootInfo, console_flags)), 91);
+        assert_eq!(u64_at(offset_of!(BootInfo, load_bias)), 92);
+        assert_eq!(u64_at(offset_of!(BootInfo, memory_size)), 93);
+    }
+
+    #[test]
+    fn each_field_of_a_device_is_at_its_offset() {
+        let device = DeviceInfo {
+            kind: 1,
+            flags: 2,
+            name: [3; MAX_NAME],
+            features: 4,
+            capacity: 5,
+            block_size: 6,
+            max_transfer: 7,
+            mac: [8; 6],
+            mtu: 9,
+        };
+        let bytes = device.to_bytes();
+        assert_eq!(bytes[offset_of!(DeviceInfo, kind)], 1);
+        assert_eq!(bytes[offset_of!(DeviceInfo, flags)], 2);
+        assert_eq!(bytes[offset_of!(DeviceInfo, name)..][..MAX_NAME], [3; MAX_NAME]);
+        assert_eq!(bytes[offset_of!(DeviceInfo, features)], 4);
+        assert_eq!(bytes[offset_of!(DeviceInfo, capacity)], 5);
+        assert_eq!(bytes[offset_of!(DeviceInfo, block_size)], 6);
+        assert_eq!(bytes[offset_of!(DeviceInfo, max_transfer)], 7);
+        assert_eq!(bytes[offset_of!(DeviceInfo, mac)..][..6], [8; 6]);
+        assert_eq!(bytes[offset_of!(DeviceInfo, mtu)], 9);
+    }
+}

@@ -26,3 +26,9 @@ pub const SIGNAL_BASE: u8 = 128;
 pub const PANIC: u8 = 134;
 /// The guest did something that it may not: an exception, a bad doorbell value, a corrupt ring.
 pub const FAULT: u8 = 139;
+
+/// The status when the signal with this number ended the guest.
+#[must_use]
+pub const fn of_signal(number: i32) -> u8 {
+    SIGNAL_BASE | (number & 0x7f) as u8
+}

@@ -8,6 +8,9 @@
 /// The handle of the console, entropy and the shutdown notice.
 pub const SYSTEM: u32 = 0;
 
+/// The most bytes of a request for [entropy](Opcode::Entropy); a longer one is [`Status::Invalid`].
+pub const MAX_ENTROPY: usize = 1 << 16;
+
 /// What is to be done.
 ///
 /// | opcode | device | buffer | `offset` | completes with |

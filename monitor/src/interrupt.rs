@@ -195,11 +195,11 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _contex
     // SAFETY: the pointer is set while the `Interrupts` that holds this value lives, and cleared before it goes.
     let shared = unsafe { &*shared };
     // SAFETY: the kernel passes a valid siginfo to an SA_SIGINFO handler.
-    let code = unsafe { (*info).si_code };
-    if code == libc::SI_TIMER {
+    let info = unsafe { &*info };
+    if info.si_code == libc::SI_TIMER {
         // SAFETY: with SI_TIMER the value is the one that `arm` gave.
-        let timer = unsafe { (*info).si_value() }.sival_ptr.addr();
-        shared.timers.fetch_or(timer as u32, Ordering::SeqCst);
+        let value = unsafe { info.si_value() };
+        shared.timers.fetch_or(value.sival_ptr.addr() as u32, Ordering::SeqCst);
     } else if signal != libc::SIGALRM {
         shared.signal.store(signal, Ordering::SeqCst);
         shared.signals.fetch_add(1, Ordering::SeqCst);

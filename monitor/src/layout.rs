@@ -73,6 +73,8 @@ pub struct Wishes {
     pub pages: Vec<(Range<u64>, Rights)>,
     /// Whether the image may be moved.
     pub movable: bool,
+    /// What it may be moved by: multiples of this power of two, from [`PAGE`] to [`LARGE_PAGE`].
+    pub alignment: u64,
     /// The boot information with all that it points to.
     pub info: u64,
     /// The rings.
@@ -173,7 +175,9 @@ impl Layout {
         let (info, image, end);
         if wishes.movable {
             info = after(LOWEST + shift, wishes.info);
-            image = after(info.end + PAGE, image_size);
+            let lowest = info.end + PAGE;
+            let misplaced = wishes.span.start.wrapping_sub(lowest) & (wishes.alignment - 1);
+            image = after(lowest + misplaced, image_size);
             end = image.end;
         } else {
             image = wishes.span.clone();

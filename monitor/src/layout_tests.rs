@@ -11,6 +11,7 @@ fn wishes(memory: u64) -> Wishes {
             (0x7000..0x9000, Rights::WRITE),
         ],
         movable: true,
+        alignment: PAGE,
         info: 5000,
         rings: 53248,
         stack: 0,
@@ -81,6 +82,19 @@ fn without_randomness_the_layout_is_always_the_same() {
     assert_eq!(layout.info, 0x1_0000..0x1_2000);
     assert_eq!(layout.clock, 0x1_2000..0x1_3000);
     assert_eq!(layout.image, 0x1_3000..0x1_c000);
+}
+
+#[test]
+fn an_image_moves_by_multiples_of_its_alignment() {
+    let mut random = generator(17);
+    for alignment in [1 << 12, 1 << 14, 1 << 21] {
+        let wishes = Wishes { alignment, ..wishes(64 << 20) };
+        for _ in 0..100 {
+            let layout = Layout::new(&wishes, &mut random).unwrap();
+            check(&wishes, &layout);
+            assert!(layout.bias.is_multiple_of(alignment));
+        }
+    }
 }
 
 #[test]

@@ -3,22 +3,32 @@
 //! The way through it, from an ELF file to an exit status:
 //!
 //! 1. [`cli`] reads the command line into a [`config`].
-//! 2. [`elf`] checks the program, its manifest and its segments.
-//! 3. [`layout`] decides where everything goes, [`memory`] holds it, [`paging`] gives each page its rights.
+//! 2. [`elf`] checks the program, its manifest and its segments; [`bind`] finds a host device for each that it declares.
+//! 3. [`layout`] decides where everything goes, [`memory`] holds it, [`paging`] gives each page its rights, [`slots`]
+//!    shows it to KVM, [`boot`] tells the guest of it.
 //! 4. [`vm`] puts these together with a [`vcpu`] and the [`device`]s, in one readable sequence, and runs.
-//! 5. [`dispatch`] serves what the guest asks for through its ring; [`fault`] explains what it did wrong.
-//! 6. [`report`] tells how it all ended.
+//! 5. [`dispatch`] serves what the guest asks for through its ring, [`clock`] tells it the time, [`interrupt`] what comes
+//!    from outside; [`fault`] explains what it did wrong.
+//! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`report`] writes it down.
 
+pub mod bind;
+pub mod boot;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod device;
+pub mod dispatch;
 pub mod elf;
 pub mod error;
+pub mod fault;
 pub mod interrupt;
 pub mod layout;
 pub mod memory;
 pub mod observe;
+pub mod outcome;
 pub mod paging;
+pub mod random;
 pub mod report;
+pub mod slots;
 pub mod vcpu;
+pub mod vm;

@@ -1,0 +1,358 @@
+//! The way of a request: from the submission ring to a device, and its completion back.
+//!
+//! Everything here happens on the vCPU's thread, inside the exit of an `Enter`, while the guest does not run.
+
+use crate::clock::ClockPage;
+use crate::device::console::Console;
+use crate::device::{Completions, Counters, Device, DeviceRequest};
+use crate::fault::Fault;
+use crate::interrupt::{Interrupts, Pending, Timer};
+use crate::layout::Layout;
+use crate::memory::{GuestBuffer, Memory, SharedArea};
+use crate::outcome::Cause;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+use ukvm_abi::request::{Completion, MAX_ENTROPY, Opcode, Request, SYSTEM, Status};
+use ukvm_abi::ring::MonitorRing;
+
+/// Why the guest does not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// It has ended.
+    Ended(Cause),
+    /// It did something that it may not.
+    Fault(Fault),
+}
+
+/// Serves a guest's requests.
+#[derive(Debug)]
+pub struct Dispatch {
+    memory: Arc<Memory>,
+    layout: Layout,
+    ring: Ring,
+    console: Console,
+    /// By handle less 1; `None`: declared as optional, and absent.
+    devices: Vec<Option<Box<dyn Device>>>,
+    clock: ClockPage,
+    interrupts: Interrupts,
+    shutdown: Shutdown,
+    grace: Duration,
+    /// Kept between waits, so that none allocates.
+    wanted: Vec<(RawFd, libc::c_short)>,
+    polled: Vec<libc::pollfd>,
+}
+
+/// The ring as devices see it.
+#[derive(Debug)]
+struct Ring(MonitorRing<SharedArea>);
+
+impl Completions for Ring {
+    fn post(&mut self, user_data: u64, result: Result<u64, Status>) {
+        self.0.post(&completion(user_data, result));
+    }
+}
+
+/// How far a shutdown has come.
+#[derive(Debug, Default)]
+struct Shutdown {
+    /// The user data of the notice that the guest asked for.
+    notice: Option<u64>,
+    /// The signal that asked the guest to end.
+    requested: Option<i32>,
+}
+
+/// What an opcode needs of a request's fields.
+enum Shape {
+    /// No buffer, length or offset.
+    Nothing,
+    /// A buffer; `write`: to be written to. With `offset`, an offset too.
+    Buffer { write: bool, offset: bool },
+    /// A range of the device: length and offset, no buffer.
+    Range,
+}
+
+const fn shape(opcode: Opcode) -> Shape {
+    match opcode {
+        Opcode::Nop | Opcode::BlockFlush | Opcode::ShutdownNotice => Shape::Nothing,
+        Opcode::ConsoleWrite | Opcode::NetSend => Shape::Buffer { write: false, offset: false },
+        Opcode::ConsoleRead | Opcode::NetReceive | Opcode::Entropy => {
+            Shape::Buffer { write: true, offset: false }
+        }
+        Opcode::BlockRead => Shape::Buffer { write: true, offset: true },
+        Opcode::BlockWrite => Shape::Buffer { write: false, offset: true },
+        Opcode::BlockDiscard | Opcode::BlockWriteZeroes => Shape::Range,
+    }
+}
+
+fn completion(user_data: u64, result: Result<u64, Status>) -> Completion {
+    match result {
+        Ok(value) => Completion { user_data, status: Status::Ok as u32, value },
+        Err(status) => Completion { user_data, status: status as u32, value: 0 },
+    }
+}
+
+/// Everything that serves a guest.
+#[derive(Debug)]
+pub struct Parts {
+    /// The guest's memory.
+    pub memory: Arc<Memory>,
+    /// Where what is in it.
+    pub layout: Layout,
+    /// The rings.
+    pub ring: MonitorRing<SharedArea>,
+    /// The console.
+    pub console: Console,
+    /// The devices by handle less 1.
+    pub devices: Vec<Option<Box<dyn Device>>>,
+    /// The clock page.
+    pub clock: ClockPage,
+    /// Signals and timers.
+    pub interrupts: Interrupts,
+    /// How long the guest may take to obey a shutdown notice.
+    pub grace: Duration,
+}
+
+impl Dispatch {
+    /// Brings the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { memory, layout, ring, console, devices, clock, interrupts, grace } = parts;
+        Self {
+            memory,
+            layout,
+            ring: Ring(ring),
+            console,
+            devices,
+            clock,
+            interrupts,
+            shutdown: Shutdown::default(),
+            grace,
+            wanted: Vec::new(),
+            polled: Vec::new(),
+        }
+    }
+
+    /// Signals and timers.
+    pub const fn interrupts(&mut self) -> &mut Interrupts {
+        &mut self.interrupts
+    }
+
+    /// Where what is in the guest's memory, and that memory.
+    #[must_use]
+    pub const fn guest(&self) -> (&Layout, &Arc<Memory>) {
+        (&self.layout, &self.memory)
+    }
+
+    /// What the console and the devices, by handle less 1, have done.
+    #[must_use]
+    pub fn counters(&self) -> (Counters, Vec<Option<Counters>>) {
+        let devices = self.devices.iter().map(|device| Some(device.as_deref()?.counters())).collect();
+        (self.console.counters(), devices)
+    }
+
+    /// Rewrites the clock page.
+    pub fn clock(&mut self) {
+        self.clock.rewrite();
+    }
+
+    /// The message of a panic, as far as the guest may read it itself.
+    #[must_use]
+    pub fn panic_message(&self) -> String {
+        let (address, length) = self.ring.0.panic_message();
+        let length = length.min(ukvm_abi::ring::PANIC_MAX as u64);
+        let buffer = self
+            .layout
+            .translate(address, length, false)
+            .and_then(|gpa| self.memory.buffer(gpa, length))
+            .unwrap_or_default();
+        String::from_utf8_lossy(&self.memory.copy(buffer)).into_owned()
+    }
+
+    /// Serves an `Enter`: takes what was submitted, and waits for a completion or the deadline.
+    ///
+    /// # Errors
+    ///
+    /// A [`Stop`] where the guest is not to go on.
+    pub fn enter(&mut self) -> Result<(), Stop> {
+        self.clock.refresh();
+        let deadline = self.ring.0.deadline();
+        loop {
+            self.serve()?;
+            self.interrupted()?;
+            if self.ring.0.unreaped().map_err(corrupt)? > 0 || self.clock.now() >= deadline {
+                return Ok(());
+            }
+            self.wait(deadline);
+        }
+    }
+
+    /// Acts on what came from outside.
+    ///
+    /// # Errors
+    ///
+    /// A [`Stop`] where it ends the guest.
+    pub fn interrupted(&mut self) -> Result<(), Stop> {
+        let Pending { timeout, grace, signals, signal } = self.interrupts.take();
+        if timeout {
+            return Err(Stop::Ended(Cause::Timeout));
+        }
+        if grace {
+            return Err(Stop::Ended(Cause::Signal(self.shutdown.requested.unwrap_or(libc::SIGTERM))));
+        }
+        for _ in 0..signals {
+            self.ask_to_end(signal)?;
+        }
+        Ok(())
+    }
+
+    /// The host wants the guest to end: by `signal`, or as if by it.
+    fn ask_to_end(&mut self, signal: i32) -> Result<(), Stop> {
+        let Some(notice) = self.shutdown.notice.take() else {
+            return Err(Stop::Ended(Cause::Signal(signal)));
+        };
+        if let Err(error) = self.interrupts.arm(Timer::Grace, self.grace) {
+            // Without a timer nothing would end a guest that does not obey.
+            eprintln!("ukvm-run: cannot set a timer for the guest's shutdown, so it ends at once: {error}");
+            return Err(Stop::Ended(Cause::Signal(signal)));
+        }
+        self.shutdown.requested = Some(signal);
+        self.ring.0.post_notice(&completion(notice, Ok(0)));
+        Ok(())
+    }
+
+    /// Takes all requests for whose completions there is room, and lets the devices carry on.
+    fn serve(&mut self) -> Result<(), Stop> {
+        while let Some(request) = self.ring.0.take().map_err(corrupt)? {
+            if let Some(result) = self.start(&request) {
+                self.ring.post(request.user_data, result);
+            }
+        }
+        self.console.advance(&self.memory, &mut self.ring);
+        for device in self.devices.iter_mut().flatten() {
+            device.advance(&self.memory, &mut self.ring);
+        }
+        if self.console.output_closed() {
+            return Err(Stop::Ended(Cause::OutputClosed));
+        }
+        if self.console.escape_pressed() && self.shutdown.requested.is_none() {
+            self.ask_to_end(libc::SIGINT)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a request and starts it. `None`: a device has it, and posts the completion.
+    fn start(&mut self, request: &Request) -> Option<Result<u64, Status>> {
+        let Some(opcode) = Opcode::from_number(request.opcode) else {
+            return Some(Err(Status::UnknownOpcode));
+        };
+        let buffer = match self.check(request, &shape(opcode)) {
+            Ok(buffer) => buffer,
+            Err(status) => return Some(Err(status)),
+        };
+        let device: &mut dyn Device = match (request.device, opcode) {
+            (SYSTEM, Opcode::Nop) => return Some(Ok(0)),
+            (SYSTEM, Opcode::Entropy) => return Some(self.entropy(buffer)),
+            (SYSTEM, Opcode::ShutdownNotice) => return self.notice(request.user_data),
+            (SYSTEM, _) => &mut self.console,
+            (handle, _) => match self.devices.get_mut(handle as usize - 1) {
+                Some(Some(device)) => device.as_mut(),
+                _ => return Some(Err(Status::BadDevice)),
+            },
+        };
+        let request = DeviceRequest {
+            opcode,
+            user_data: request.user_data,
+            buffer,
+            length: request.length,
+            offset: request.offset,
+        };
+        device.submit(&request, &self.memory, &mut self.ring);
+        None
+    }
+
+    /// Checks the fields that every device would check alike, and finds the buffer.
+    fn check(&self, request: &Request, shape: &Shape) -> Result<GuestBuffer, Status> {
+        if request.flags != 0 || request.reserved != [0; 3] {
+            return Err(Status::BadFlags);
+        }
+        let (buffer, length, offset) = match shape {
+            Shape::Nothing => (None, false, false),
+            Shape::Buffer { write, offset } => (Some(*write), true, *offset),
+            Shape::Range => (None, true, true),
+        };
+        if (buffer.is_none() && request.address != 0)
+            || (!length && request.length != 0)
+            || (!offset && request.offset != 0)
+        {
+            return Err(Status::BadFlags);
+        }
+        match buffer {
+            Some(write) if request.length != 0 => self
+                .layout
+                .translate(request.address, request.length, write)
+                .and_then(|gpa| self.memory.buffer(gpa, request.length))
+                .ok_or(Status::BadAddress),
+            _ => Ok(GuestBuffer::default()),
+        }
+    }
+
+    fn entropy(&self, buffer: GuestBuffer) -> Result<u64, Status> {
+        if buffer.len() > MAX_ENTROPY {
+            return Err(Status::Invalid);
+        }
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let rest = self.memory.iovec(buffer.skip(filled));
+            // SAFETY: the iovec names guest memory that is mapped and that the guest may write to; no reference to it exists.
+            match unsafe { libc::getrandom(rest.iov_base, rest.iov_len, 0) } {
+                -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                -1 => return Err(Status::Io),
+                got => filled += got.cast_unsigned(),
+            }
+        }
+        Ok(filled as u64)
+    }
+
+    fn notice(&mut self, user_data: u64) -> Option<Result<u64, Status>> {
+        if self.shutdown.notice.is_some() {
+            return Some(Err(Status::Invalid));
+        }
+        if self.shutdown.requested.is_some() {
+            return Some(Ok(0));
+        }
+        self.ring.0.reserve_notice();
+        self.shutdown.notice = Some(user_data);
+        None
+    }
+
+    /// Waits until a device can carry on, something comes from outside, or the deadline passes.
+    fn wait(&mut self, deadline: u64) {
+        self.wanted.clear();
+        self.wanted.push((self.interrupts.event(), libc::POLLIN));
+        self.console.wait_for(&mut self.wanted);
+        for device in self.devices.iter().flatten() {
+            device.wait_for(&mut self.wanted);
+        }
+        self.polled.clear();
+        self.polled.extend(self.wanted.iter().map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }));
+        let left = Duration::from_nanos(deadline.saturating_sub(self.clock.now()));
+        let time =
+            libc::timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let time = if deadline == u64::MAX { std::ptr::null() } else { &raw const time };
+        // SAFETY: the array is live and of this length; `time` is null or live; a null mask leaves the signals as they are.
+        // Whether it was a descriptor, the time or a signal is found out by looking.
+        unsafe {
+            libc::ppoll(self.polled.as_mut_ptr(), self.polled.len() as libc::nfds_t, time, std::ptr::null())
+        };
+    }
+}
+
+fn corrupt(corrupt: ukvm_abi::ring::Corrupt) -> Stop {
+    Stop::Fault(Fault::Ring(corrupt))
+}
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

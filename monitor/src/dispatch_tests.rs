@@ -1,0 +1,213 @@
+use super::*;
+use crate::config::ConsoleConfig;
+use crate::layout::{Rights, Wishes};
+use crate::memory::PAGE;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use ukvm_abi::ring::{AREA_SIZE, GuestRing, Shape as Rings};
+
+/// A guest's view of its own dispatch, with a pipe as its console.
+struct Guest {
+    dispatch: Dispatch,
+    ring: GuestRing<SharedArea>,
+    output: File,
+    _input: OwnedFd,
+    layout: Layout,
+    memory: Arc<Memory>,
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut fds = [0; 2];
+    // SAFETY: an array of two descriptors, as the call wants it.
+    assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    // SAFETY: the call has made both, and nobody else has them.
+    fds.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).into()
+}
+
+impl Guest {
+    fn new() -> Self {
+        let wishes = Wishes {
+            memory: 8 << 20,
+            span: 0..2 * PAGE,
+            pages: vec![(0..PAGE, Rights::EXECUTE), (PAGE..2 * PAGE, Rights::WRITE)],
+            movable: true,
+            alignment: PAGE,
+            info: 1,
+            rings: AREA_SIZE as u64,
+            stack: 4 * PAGE,
+        };
+        let layout = Layout::new(&wishes, |below| below / 2).unwrap();
+        let memory = Arc::new(Memory::new(layout.memory).unwrap());
+        let area = || SharedArea::new(&memory, &layout.rings).unwrap();
+        let (output, to_host) = pipe();
+        let (from_host, input) = pipe();
+        let config = ConsoleConfig { input: from_host.as_raw_fd(), output: to_host.as_raw_fd(), raw: false };
+        // The console does not own its descriptors.
+        std::mem::forget((to_host, from_host));
+        let clock = SharedArea::new(&memory, &layout.clock).unwrap();
+        let dispatch = Dispatch::new(Parts {
+            memory: Arc::clone(&memory),
+            layout: layout.clone(),
+            ring: MonitorRing::new(area(), Rings::DEFAULT),
+            console: Console::new(&config).unwrap(),
+            devices: vec![None],
+            clock: ClockPage::new(clock, 1_000_000, 0, false),
+            interrupts: Interrupts::new(false).unwrap(),
+            grace: Duration::from_millis(1),
+        });
+        let ring = GuestRing::new(area(), Rings::DEFAULT);
+        Self { dispatch, ring, output: File::from(output), _input: input, layout, memory }
+    }
+
+    /// The virtual address of the page that it may write to.
+    fn data(&self) -> u64 {
+        self.layout.virtual_address(self.layout.image.start + PAGE)
+    }
+
+    /// Submits a request and enters; the status and value of its completion, if it has one.
+    fn ask(&mut self, request: Request) -> Option<(Status, u64)> {
+        assert_eq!(self.ring.submit(&request), Ok(true));
+        self.ring.set_deadline(0);
+        self.dispatch.enter().unwrap();
+        let completion = self.ring.take().unwrap()?;
+        assert_eq!(completion.user_data, request.user_data);
+        Some((Status::from_number(completion.status), completion.value))
+    }
+}
+
+fn request(opcode: Opcode) -> Request {
+    Request { opcode: opcode as u16, user_data: 77, ..Request::default() }
+}
+
+#[test]
+fn what_no_monitor_knows_is_an_error_and_the_guest_goes_on() {
+    let mut guest = Guest::new();
+    let unknown = Request { opcode: 999, ..request(Opcode::Nop) };
+    assert_eq!(guest.ask(unknown), Some((Status::UnknownOpcode, 0)));
+    for device in [1, 2, u32::MAX] {
+        let absent = Request { device, ..request(Opcode::BlockFlush) };
+        assert_eq!(guest.ask(absent), Some((Status::BadDevice, 0)), "{device}");
+    }
+    assert_eq!(guest.ask(Request { device: 1, ..request(Opcode::Nop) }), Some((Status::BadDevice, 0)));
+    assert_eq!(
+        guest.ask(request(Opcode::BlockFlush)),
+        Some((Status::BadDevice, 0)),
+        "the console does not flush"
+    );
+    for bad in [
+        Request { flags: 1, ..request(Opcode::Nop) },
+        Request { reserved: [0, 0, 1], ..request(Opcode::Nop) },
+        Request { address: 1, ..request(Opcode::Nop) },
+        Request { length: 1, ..request(Opcode::BlockFlush) },
+        Request { offset: 1, ..request(Opcode::ConsoleWrite) },
+        Request { address: 1, device: 1, ..request(Opcode::BlockDiscard) },
+    ] {
+        assert_eq!(guest.ask(bad), Some((Status::BadFlags, 0)), "{bad:?}");
+    }
+    assert_eq!(guest.ask(request(Opcode::Nop)), Some((Status::Ok, 0)));
+}
+
+#[test]
+fn a_buffer_must_be_the_guests_own() {
+    let mut guest = Guest::new();
+    let data = guest.data();
+    let text = data - PAGE;
+    for (address, length) in [
+        (0, 1),
+        (data, PAGE + 1),
+        (data, u64::MAX),
+        (u64::MAX, 1),
+        (u64::MAX - 1, 8),
+        (guest.layout.slide + PAGE, 8),
+        (guest.layout.virtual_address(guest.layout.memory), 1),
+        (guest.layout.virtual_address(guest.layout.stack.start) - 1, 2),
+    ] {
+        for opcode in [Opcode::ConsoleWrite, Opcode::Entropy, Opcode::ConsoleRead] {
+            let bad = Request { address, length, ..request(opcode) };
+            assert_eq!(guest.ask(bad), Some((Status::BadAddress, 0)), "{bad:x?}");
+        }
+    }
+    let into_text = Request { address: text, length: 8, ..request(Opcode::Entropy) };
+    assert_eq!(guest.ask(into_text), Some((Status::BadAddress, 0)));
+    let from_text = Request { opcode: Opcode::ConsoleWrite as u16, ..into_text };
+    assert_eq!(guest.ask(from_text), Some((Status::Ok, 8)), "what may be read may be printed");
+}
+
+#[test]
+fn output_is_there_when_enter_returns() {
+    let mut guest = Guest::new();
+    let address = guest.data();
+    guest.memory.write(guest.layout.image.start + PAGE, b"hello").unwrap();
+    let print = Request { address, length: 5, ..request(Opcode::ConsoleWrite) };
+    assert_eq!(guest.ask(print), Some((Status::Ok, 5)));
+    let mut bytes = [0; 5];
+    guest.output.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"hello");
+}
+
+#[test]
+fn entropy_is_not_zero_and_has_a_limit() {
+    let mut guest = Guest::new();
+    let address = guest.data();
+    let ask = Request { address, length: 64, ..request(Opcode::Entropy) };
+    assert_eq!(guest.ask(ask), Some((Status::Ok, 64)));
+    let bytes = guest.memory.copy(guest.memory.buffer(guest.layout.image.start + PAGE, 72).unwrap());
+    assert!(bytes[..64].iter().any(|byte| *byte != 0));
+    assert_eq!(bytes[64..], [0; 8]);
+    let heap = guest.layout.virtual_address(guest.layout.heap.start);
+    let long = Request { address: heap, length: MAX_ENTROPY as u64 + 1, ..ask };
+    assert_eq!(guest.ask(long), Some((Status::Invalid, 0)));
+}
+
+#[test]
+fn a_shutdown_completes_the_notice_and_nothing_else_waits_for_it() {
+    let mut guest = Guest::new();
+    assert_eq!(guest.ask(request(Opcode::ShutdownNotice)), None);
+    assert_eq!(guest.ask(request(Opcode::ShutdownNotice)), Some((Status::Invalid, 0)), "one at a time");
+    guest.dispatch.ask_to_end(libc::SIGTERM).unwrap();
+    assert_eq!(guest.ring.take().unwrap(), Some(completion(77, Ok(0))));
+    assert_eq!(guest.ask(request(Opcode::ShutdownNotice)), Some((Status::Ok, 0)), "it was asked already");
+    assert!(matches!(guest.dispatch.ask_to_end(libc::SIGINT), Err(Stop::Ended(Cause::Signal(libc::SIGINT)))));
+}
+
+#[test]
+fn a_guest_without_a_notice_ends_at_once() {
+    let mut guest = Guest::new();
+    let end = guest.dispatch.ask_to_end(libc::SIGTERM);
+    assert!(matches!(end, Err(Stop::Ended(Cause::Signal(libc::SIGTERM)))));
+}
+
+#[test]
+fn the_grace_ends_a_wait_without_a_deadline() {
+    let mut guest = Guest::new();
+    assert_eq!(guest.ask(request(Opcode::ShutdownNotice)), None);
+    guest.dispatch.ask_to_end(libc::SIGHUP).unwrap();
+    assert!(guest.ring.take().unwrap().is_some());
+    guest.ring.set_deadline(u64::MAX);
+    assert!(matches!(guest.dispatch.enter(), Err(Stop::Ended(Cause::Signal(libc::SIGHUP)))));
+}
+
+#[test]
+fn a_deadline_is_kept() {
+    let mut guest = Guest::new();
+    let start = guest.dispatch.clock.now();
+    guest.ring.set_deadline(start + 3_000_000);
+    guest.dispatch.enter().unwrap();
+    assert!(guest.dispatch.clock.now() >= start + 3_000_000);
+}
+
+#[test]
+fn a_panics_message_is_cut_and_must_be_readable() {
+    let guest = Guest::new();
+    let address = guest.data();
+    guest.memory.write(guest.layout.image.start + PAGE, b"oh\xff").unwrap();
+    guest.ring.set_panic(address, 3);
+    assert_eq!(guest.dispatch.panic_message(), "oh\u{fffd}");
+    guest.ring.set_panic(address - PAGE, u64::MAX);
+    assert_eq!(guest.dispatch.panic_message().len(), ukvm_abi::ring::PANIC_MAX);
+    for address in [0, u64::MAX, guest.layout.slide + PAGE] {
+        guest.ring.set_panic(address, 8);
+        assert_eq!(guest.dispatch.panic_message(), "");
+    }
+}

@@ -1,0 +1,454 @@
+//! A guest from its file to its end: the one place where everything is put together.
+
+use crate::bind::{Binding, bind};
+use crate::boot::BootBlock;
+use crate::clock::{ClockPage, counter_offset};
+use crate::config::{Config, DEFAULT_MEMORY, KvmSource};
+use crate::device::Device;
+use crate::device::block::{Block, Worker};
+use crate::device::console::Console;
+use crate::dispatch::{Dispatch, Parts, Stop};
+use crate::elf::Image;
+use crate::elf::symbols::Symbols;
+use crate::error::{Error, ErrorKind};
+use crate::fault::{Fault, FaultReport, Registers};
+use crate::interrupt::{Interrupts, Timer};
+use crate::layout::{self, Layout, Wishes};
+use crate::memory::{Memory, PAGE, SharedArea};
+use crate::observe::counts::ExitCounts;
+use crate::observe::timeline::Timeline;
+use crate::observe::{DeviceObservations, Observations, Placement};
+use crate::outcome::{Cause, Outcome};
+use crate::paging::Tables;
+use crate::random::Random;
+use crate::slots;
+use crate::vcpu::{Exit, Vcpu, cpuid, state};
+use kvm_ioctls::{Kvm, VmFd};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
+use ukvm_abi::doorbell::Function;
+use ukvm_abi::manifest::{DeviceKind, MAX_NAME};
+use ukvm_abi::ring::{AREA_SIZE, MonitorRing, Shape};
+
+/// A guest that is ready to start.
+///
+/// It belongs to the thread that made it: that thread's signals interrupt it.
+#[derive(Debug)]
+pub struct Vm {
+    // In the order in which they may go: the processor and the VM before the memory that they use, which dispatch holds.
+    vcpu: Vcpu,
+    _vm: VmFd,
+    tables: Tables,
+    dispatch: Dispatch,
+    image: Image,
+    timeout: Option<Duration>,
+    exits: ExitCounts,
+    timeline: Timeline,
+    placement: Placement,
+    /// The names of the devices by handle less 1.
+    devices: Vec<(DeviceKind, String)>,
+}
+
+impl Vm {
+    /// Checks everything, opens everything, and brings the guest to its first instruction.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] with a sentence for the user. Nothing is left behind then.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let mut timeline = Timeline::since(config.started);
+        timeline.mark("options");
+
+        // The program, and what it wants.
+        let image = Image::open(&config.program)?;
+        let memory_size = memory_size(&config, &image)?;
+        let bindings = bind(image.manifest(), config.nets, config.disks)?;
+        timeline.mark("program checked");
+
+        // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
+        let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
+        let console = Console::new(&config.console)?;
+        let (infos, devices) = open_devices(&image, bindings)?;
+        let kvm = open_kvm(&config.kvm)?;
+        timeline.mark("devices opened");
+
+        // Where everything goes.
+        let mut random = Random::new(config.aslr).map_err(|error| host("get random numbers", &error))?;
+        let boot = BootBlock::new(
+            &config.arguments,
+            &config.environment,
+            &infos,
+            console.flags(),
+            random.guest_seed().map_err(|error| host("get random numbers", &error))?,
+        );
+        let layout = Layout::new(&wishes(&image, memory_size, boot.size()), |below| random.below(below))
+            .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
+        let memory = Memory::new(layout.memory)
+            .map_err(|error| host(&format!("get {} of memory", layout::size(memory_size)), &error))?;
+        let memory = Arc::new(memory);
+        let tables = Tables::new(&layout, config.test_writable_text)
+            .map_err(|error| host("build the page tables", &error))?;
+        timeline.mark("memory laid out");
+
+        // The program's bytes, and what it is told.
+        image.load(&memory, layout.image.start, layout.bias)?;
+        boot.write(&memory, &layout, Shape::DEFAULT)
+            .map_err(|error| host("write the boot information", &error))?;
+        timeline.mark("program loaded");
+
+        // The virtual machine. Its slots come first: later they would cost more.
+        let vm = kvm.create_vm().map_err(|error| no_kvm("create a virtual machine", &error.into()))?;
+        slots::set(&vm, &layout, &memory, &tables)?;
+        timeline.mark("virtual machine created");
+        let entry = image.entry().wrapping_add(layout.bias);
+        let registers = state::registers(
+            entry,
+            layout.virtual_address(layout.stack.end),
+            layout.virtual_address(layout.info.start),
+        );
+        let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers)?;
+        let clock = start_clock(&vcpu, &memory, &layout)?;
+        timeline.mark("vCPU ready");
+
+        interrupts.watch(vcpu.immediate_exit());
+        let rings =
+            SharedArea::new(&memory, &layout.rings).map_err(|error| host("reach the rings", &error))?;
+        let placement = Placement {
+            memory: layout.memory,
+            slide: layout.slide,
+            load_bias: layout.bias,
+            seed: random.seed(),
+        };
+        if config.verbose {
+            say(&image, &placement, &infos);
+        }
+        let names =
+            image.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
+        let dispatch = Dispatch::new(Parts {
+            ring: MonitorRing::new(rings, Shape::DEFAULT),
+            memory,
+            layout,
+            console,
+            devices,
+            clock,
+            interrupts,
+            grace: config.grace,
+        });
+        Ok(Self {
+            vcpu,
+            _vm: vm,
+            tables,
+            dispatch,
+            image,
+            timeout: config.timeout,
+            exits: ExitCounts::default(),
+            timeline,
+            placement,
+            devices: names,
+        })
+    }
+
+    /// Runs the guest to its end.
+    #[must_use]
+    pub fn run(mut self) -> Outcome {
+        let cause = match self.run_to_stop() {
+            Stop::Ended(cause) => cause,
+            Stop::Fault(fault) => Cause::Fault(Box::new(self.explain(fault))),
+        };
+        self.timeline.mark("ended");
+        self.dispatch.interrupts().watch(std::ptr::null_mut());
+        let (console, counters) = self.dispatch.counters();
+        let devices = self.devices.into_iter().zip(counters).filter_map(|((kind, name), counters)| {
+            Some(DeviceObservations { kind, name, counters: counters? })
+        });
+        Outcome {
+            cause,
+            observations: Observations {
+                timeline: self.timeline,
+                exits: self.exits,
+                console,
+                devices: devices.collect(),
+                placement: self.placement,
+            },
+        }
+    }
+
+    fn run_to_stop(&mut self) -> Stop {
+        if let Some(timeout) = self.timeout
+            && let Err(error) = self.dispatch.interrupts().arm(Timer::Timeout, timeout)
+        {
+            return Stop::Ended(Cause::Failed(host("set the timer for --timeout", &error)));
+        }
+        let mut first = true;
+        loop {
+            let exit = self.vcpu.run();
+            if std::mem::take(&mut first) {
+                self.timeline.mark("first exit");
+            }
+            let exit = match exit {
+                Ok(exit) => exit,
+                Err(error) => return Stop::Ended(Cause::Failed(no_kvm("run the guest", &error))),
+            };
+            if let Err(stop) = self.serve(exit) {
+                return stop;
+            }
+        }
+    }
+
+    /// Does what an exit asks for.
+    fn serve(&mut self, exit: Exit) -> Result<(), Stop> {
+        let count = match exit {
+            Exit::Doorbell(value) => return self.doorbell(value),
+            Exit::Interrupted => &mut self.exits.interrupted,
+            Exit::Exception(_) => &mut self.exits.exception,
+            Exit::Port { .. } => &mut self.exits.port,
+            Exit::Physical { .. } => &mut self.exits.mmio,
+            Exit::TripleFault | Exit::Halted | Exit::Internal { .. } => &mut self.exits.other,
+        };
+        *count += 1;
+        Err(Stop::Fault(match exit {
+            Exit::Doorbell(_) | Exit::Interrupted => return self.dispatch.interrupted(),
+            Exit::Exception(vector) => Fault::Exception { vector, error: 0, address: 0 },
+            Exit::Port { port, width, write } => Fault::Port { port, width, write },
+            Exit::Physical { gpa, write } => Fault::Physical { gpa, write },
+            Exit::TripleFault => Fault::TripleFault,
+            Exit::Halted => Fault::Unrunnable { reason: 0 },
+            Exit::Internal { reason } => Fault::Unrunnable { reason },
+        }))
+    }
+
+    fn doorbell(&mut self, value: u32) -> Result<(), Stop> {
+        match Function::decode(value) {
+            Some((Function::Enter, _)) => {
+                self.exits.enter += 1;
+                self.dispatch.enter()
+            }
+            Some((Function::Exit, status)) => {
+                self.exits.exit += 1;
+                Err(Stop::Ended(Cause::Exit(status)))
+            }
+            Some((Function::Panic, _)) => {
+                self.exits.panic += 1;
+                Err(Stop::Ended(Cause::Panic(self.dispatch.panic_message())))
+            }
+            Some((Function::Clock, _)) => {
+                self.exits.clock += 1;
+                self.dispatch.clock();
+                Ok(())
+            }
+            None => Err(Stop::Fault(Fault::Doorbell(value))),
+        }
+    }
+
+    /// The report of a fault: the registers, and the names of the functions.
+    fn explain(&self, fault: Fault) -> FaultReport {
+        let (general, system) = self.vcpu.registers().unwrap_or_default();
+        let (fault, registers) = match fault {
+            Fault::Exception { vector, .. } => {
+                let frame = self.tables.frame(vector);
+                let address = if vector == 14 { system.cr2 } else { 0 };
+                let fault = Fault::Exception { vector, error: frame.error, address };
+                (fault, Registers::of_exception(general, &frame, system.cr2))
+            }
+            fault => (fault, Registers { general, cr2: system.cr2 }),
+        };
+        let (layout, memory) = self.dispatch.guest();
+        let symbols = Symbols::read(&self.image);
+        FaultReport::new(fault, registers, layout, memory, |address| symbols.find(address))
+    }
+}
+
+/// Guest memory in bytes: what the user says, else what the program needs, if the host has it.
+fn memory_size(config: &Config, image: &Image) -> Result<u64, Error> {
+    let least = image.manifest().min_memory;
+    let size = config.memory.unwrap_or(DEFAULT_MEMORY.max(least)).next_multiple_of(PAGE);
+    let fail = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
+    if size < least {
+        let least = layout::size(least.next_multiple_of(1 << 20));
+        return fail(format!(
+            "{} of memory is too little: the program asks for {least}, so use --mem {least}",
+            layout::size(size)
+        ));
+    }
+    let host = host_memory();
+    if size > host {
+        return fail(format!(
+            "{} of guest memory is more than the host's {}: use a smaller --mem",
+            layout::size(size),
+            layout::size(host >> 20 << 20)
+        ));
+    }
+    Ok(size)
+}
+
+/// The host's memory and swap in bytes.
+fn host_memory() -> u64 {
+    // SAFETY: a sysinfo of zeroes is a valid value of it.
+    let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is live; the call fails for a bad pointer only.
+    unsafe { libc::sysinfo(&raw mut info) };
+    (info.totalram.saturating_add(info.totalswap)).saturating_mul(info.mem_unit.into())
+}
+
+fn wishes(image: &Image, memory: u64, info: u64) -> Wishes {
+    Wishes {
+        memory,
+        span: image.span(),
+        pages: image.pages(),
+        movable: image.is_pie(),
+        alignment: image.alignment(),
+        info,
+        rings: AREA_SIZE as u64,
+        stack: image.manifest().stack_size,
+    }
+}
+
+type Devices = Vec<Option<Box<dyn Device>>>;
+
+/// Opens what stands for each device of the manifest, and describes it to the guest.
+fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo>, Devices), Error> {
+    let mut infos = Vec::new();
+    let mut devices: Devices = Vec::new();
+    // One worker thread serves all disks; a guest without a disk has none.
+    let mut worker = None;
+    for (declared, binding) in image.manifest().devices.iter().zip(bindings) {
+        let mut info = DeviceInfo {
+            kind: declared.kind as u32,
+            flags: DEVICE_PRESENT,
+            name: padded(&declared.name),
+            features: 0,
+            capacity: 0,
+            block_size: 0,
+            max_transfer: 0,
+            mac: [0; 6],
+            mtu: 0,
+        };
+        devices.push(match binding {
+            Binding::Net(_) => {
+                return Err(Error::new(ErrorKind::BadConfig, "network devices cannot be served yet"));
+            }
+            Binding::Disk(config) => {
+                let worker = match &mut worker {
+                    Some(worker) => worker,
+                    none => none.insert(Arc::new(Worker::start()?)),
+                };
+                let block = Block::open(config, worker)?;
+                info.flags |= if block.read_only() { DEVICE_READ_ONLY } else { 0 };
+                (info.capacity, info.block_size, info.max_transfer) =
+                    (block.capacity(), block.block_size(), block.max_transfer());
+                Some(Box::new(block))
+            }
+            Binding::Absent => {
+                info.flags = 0;
+                None
+            }
+        });
+        infos.push(info);
+    }
+    Ok((infos, devices))
+}
+
+/// A device's name as the guest finds it.
+fn padded(name: &str) -> [u8; MAX_NAME] {
+    let mut padded = [0; MAX_NAME];
+    for (to, from) in padded.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    padded
+}
+
+fn open_kvm(source: &KvmSource) -> Result<Kvm, Error> {
+    let (fd, name) = match source {
+        KvmSource::Fd(fd) => (duplicate(*fd), format!("descriptor {fd}")),
+        KvmSource::Path(path) => {
+            let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path);
+            (file.map(IntoRawFd::into_raw_fd), path.display().to_string())
+        }
+    };
+    let advice = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "load the module kvm_intel or kvm_amd, or run on a host that has KVM",
+        io::ErrorKind::PermissionDenied => "join the group that owns it (mostly 'kvm'), or run as root",
+        _ => "check that it is a KVM device",
+    };
+    let fd = fd.map_err(|error| {
+        Error::new(ErrorKind::NoKvm, format!("cannot open {name}: {}; {}", plain(&error), advice(&error)))
+    })?;
+    // SAFETY: the descriptor was opened or duplicated above and belongs to nobody else.
+    let kvm = unsafe { Kvm::from_raw_fd(fd) };
+    // The stable version of the interface (Linux, virt/kvm/api.rst, section 4.1).
+    match kvm.get_api_version() {
+        12 => Ok(kvm),
+        -1 => Err(Error::new(ErrorKind::NoKvm, format!("{name} is not a KVM device: give one with --kvm"))),
+        version => Err(Error::new(
+            ErrorKind::NoKvm,
+            format!("{name} speaks version {version} of KVM's interface, not 12: update the host's kernel"),
+        )),
+    }
+}
+
+fn duplicate(fd: RawFd) -> io::Result<RawFd> {
+    // SAFETY: the call takes no pointer; a number that is no descriptor is an error.
+    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
+        -1 => Err(io::Error::last_os_error()),
+        new => Ok(new),
+    }
+}
+
+fn start_clock(vcpu: &Vcpu, memory: &Arc<Memory>, layout: &Layout) -> Result<ClockPage, Error> {
+    let failed = |error: io::Error| no_kvm("tell the guest's time stamp counter", &error);
+    let khz = vcpu.tsc_khz().map_err(failed)?;
+    // Software KVM leaves the counter alone.
+    let offset = if cpuid::is_software_kvm() { 0 } else { counter_offset(|| vcpu.tsc()).map_err(failed)? };
+    let page =
+        SharedArea::new(memory, &layout.clock).map_err(|error| host("reach the clock page", &error))?;
+    Ok(ClockPage::new(page, khz, offset, cpuid::is_tsc_invariant()))
+}
+
+/// What `--verbose` says before the guest starts.
+fn say(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
+    let kind = if image.is_pie() { "position-independent" } else { "fixed-address" };
+    eprintln!("ukvm-run: {kind} program, {} of memory", layout::size(placement.memory));
+    match placement.seed {
+        Some(seed) => eprintln!("ukvm-run: load bias {:#x}, --aslr-seed {seed:x}", placement.load_bias),
+        None => eprintln!("ukvm-run: load bias {:#x}, without randomness", placement.load_bias),
+    }
+    for (info, declared) in infos.iter().zip(&image.manifest().devices) {
+        let name = &declared.name;
+        let [a, b, c, d, e, f] = info.mac;
+        match declared.kind {
+            _ if info.flags & DEVICE_PRESENT == 0 => eprintln!("ukvm-run: {name}: absent"),
+            DeviceKind::Net => eprintln!(
+                "ukvm-run: {name}: network, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {}",
+                info.mtu
+            ),
+            DeviceKind::Block => {
+                let rights = if info.flags & DEVICE_READ_ONLY == 0 { "" } else { ", read-only" };
+                eprintln!("ukvm-run: {name}: disk, {} bytes{rights}", info.capacity);
+            }
+        }
+    }
+}
+
+/// The host failed to do `what`.
+fn host(what: &str, error: &io::Error) -> Error {
+    Error::new(ErrorKind::HostIo, format!("cannot {what}: {}", plain(error)))
+}
+
+/// KVM failed to do `what`.
+fn no_kvm(what: &str, error: &io::Error) -> Error {
+    Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {}", plain(error)))
+}
+
+/// What the host says, without the error's number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((plain, _)) => plain.to_lowercase(),
+        None => text,
+    }
+}
