@@ -21,6 +21,7 @@ pub mod dispatch;
 pub mod elf;
 pub mod error;
 pub mod fault;
+pub mod inspect;
 pub mod interrupt;
 pub mod layout;
 pub mod memory;
