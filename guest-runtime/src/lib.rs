@@ -15,10 +15,10 @@
 //!
 //! From the bottom up:
 //!
-//! 1. `entry`, [`mod@panic`](core::panic), the heap and the C functions that compilers call: what every program stands on.
+//! 1. Entry, panic, heap and the C functions that compilers call: what every program stands on.
 //! 2. [`ring`]: requests to the monitor and their completions.
-//! 3. `executor`, [`task`], [`time`]: who runs next, and sleeping in the monitor when nobody can.
-//! 4. [`console`]: the devices, each on the ring.
+//! 3. [`task`] and [`time`]: who runs next, and sleeping in the monitor when nobody can.
+//! 4. [`console`], [`block`], [`entropy`], [`shutdown`]: what the monitor offers, each on the ring.
 //! 5. [`program!`] and [`Termination`]: how it starts and ends.
 #![no_std]
 
@@ -26,18 +26,24 @@ extern crate alloc;
 
 pub use ukvm_abi as abi;
 
+pub mod block;
+mod c_library;
 pub mod console;
+pub mod device;
 mod doorbell;
+pub mod entropy;
 mod entry;
 mod executor;
 mod heap;
 mod local;
+mod logger;
 mod mem;
 mod panic;
 #[doc(hidden)]
 pub mod program;
 pub mod ring;
 mod shared;
+pub mod shutdown;
 pub mod task;
 pub mod time;
 

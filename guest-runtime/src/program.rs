@@ -1,6 +1,7 @@
 //! How a program is declared, started and ended.
 
 use crate::entry::exit;
+use core::convert::Infallible;
 use core::fmt::Display;
 use ukvm_abi::manifest::Device;
 
@@ -22,6 +23,12 @@ impl Termination for u8 {
     }
 }
 
+impl Termination for Infallible {
+    fn report(self) -> u8 {
+        match self {}
+    }
+}
+
 /// An error is printed to the console as `error: MESSAGE`; the status is then 1.
 impl<T: Termination, E: Display> Termination for Result<T, E> {
     fn report(self) -> u8 {
@@ -38,6 +45,7 @@ impl<T: Termination, E: Display> Termination for Result<T, E> {
 /// Runs `main` and ends the guest. For [`program!`](crate::program).
 #[doc(hidden)]
 pub fn run(main: impl Future<Output: Termination>) -> ! {
+    crate::logger::install();
     let result = crate::executor::block_on(main);
     exit(result.report())
 }

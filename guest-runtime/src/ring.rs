@@ -15,9 +15,9 @@
 //! the borrow checker cannot stop: don't. Who wants to abandon a slow request puts it, with its buffer, into a
 //! [task](crate::task) and abandons that.
 
-use crate::doorbell;
 use crate::local::Local;
 use crate::shared::SharedArea;
+use crate::{console, doorbell, shutdown};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::RefCell;
@@ -27,15 +27,19 @@ use core::task::{Context, Poll, Waker};
 use slab::Slab;
 use ukvm_abi::boot_info::BootInfo;
 use ukvm_abi::doorbell::Function;
-use ukvm_abi::request::{Completion, Opcode, Request, Status};
+use ukvm_abi::request::{Completion, Opcode, Request, SYSTEM, Status};
 use ukvm_abi::ring::{GuestRing, Shape};
 
 /// The upper half of the user data: an operation, whose index in the slab is the lower half.
 const OPERATIONS: u32 = 0;
 /// The upper half of the user data: the console's output.
 const CONSOLE_OUTPUT: u32 = 1;
+/// The upper half of the user data: the console's input.
+const CONSOLE_INPUT: u32 = 2;
+/// The upper half of the user data: the shutdown notice.
+const SHUTDOWN_NOTICE: u32 = 3;
 /// The upper half of the user data: a queue, whose index in the slab is this much less. The lower half is the driver's.
-const QUEUES: u32 = 2;
+const QUEUES: u32 = 4;
 
 static STATE: Local<State> = Local::new(State {
     ring: None,
@@ -148,13 +152,32 @@ pub(crate) unsafe fn install(boot_info: &BootInfo) {
     });
 }
 
-/// Submits the console's one request.
+/// Submits the one request of the console's output.
 pub(crate) fn submit_console_output(bytes: &'static [u8]) {
+    submit_system(Opcode::ConsoleWrite, CONSOLE_OUTPUT, bytes.as_ptr() as u64, bytes.len());
+}
+
+/// Submits the one request of the console's input.
+///
+/// # Safety
+///
+/// `length` bytes at `address` are the monitor's to write until the completion.
+pub(crate) unsafe fn submit_console_input(address: *mut u8, length: usize) {
+    submit_system(Opcode::ConsoleRead, CONSOLE_INPUT, address as u64, length);
+}
+
+/// Submits the one request for the shutdown notice.
+pub(crate) fn submit_shutdown_notice() {
+    submit_system(Opcode::ShutdownNotice, SHUTDOWN_NOTICE, 0, 0);
+}
+
+fn submit_system(opcode: Opcode, who: u32, address: u64, length: usize) {
     let request = Request {
-        opcode: Opcode::ConsoleWrite as u16,
-        user_data: u64::from(CONSOLE_OUTPUT) << 32,
-        address: bytes.as_ptr() as u64,
-        length: bytes.len() as u64,
+        opcode: opcode as u16,
+        device: SYSTEM,
+        user_data: u64::from(who) << 32,
+        address,
+        length: length as u64,
         ..Request::default()
     };
     STATE.with(|state| state.submit_first(request));
@@ -195,37 +218,43 @@ pub(crate) fn reap() -> bool {
     while let Some(completion) = STATE.with(State::take) {
         any = true;
         let number = completion.user_data as u32;
-        let waker = match (completion.user_data >> 32) as u32 {
+        match (completion.user_data >> 32) as u32 {
             OPERATIONS => complete_operation(number as usize, completion),
-            CONSOLE_OUTPUT => crate::console::output_done(),
+            CONSOLE_OUTPUT => console::output_done(),
+            CONSOLE_INPUT => console::input_done(result(&completion)),
+            SHUTDOWN_NOTICE => shutdown::done(),
             queue => complete_queue(queue, number, &completion),
-        };
-        if let Some(waker) = waker {
-            waker.wake();
         }
     }
     any
 }
 
-fn complete_operation(index: usize, completion: Completion) -> Option<Waker> {
-    STATE.with(|state| {
+fn complete_operation(index: usize, completion: Completion) {
+    let waker = STATE.with(|state| {
         state.operations_under_way -= 1;
         let slot = state.operations.get_mut(index).expect("the monitor completes what was submitted");
         match core::mem::replace(slot, Slot::Done(completion)) {
             Slot::Waiting(waker) => waker,
             Slot::Done(_) => panic!("the monitor completed a request twice"),
         }
-    })
+    });
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
-fn complete_queue(queue: u32, token: u32, completion: &Completion) -> Option<Waker> {
+fn complete_queue(queue: u32, token: u32, completion: &Completion) {
     let index = queue.checked_sub(QUEUES).expect("the monitor returns user data untouched");
     let inbox = STATE.with(|state| state.queues.get(index as usize).cloned());
     let inbox = inbox.expect("a queue lives as long as its requests");
-    let mut inbox = inbox.borrow_mut();
+    let mut inbox = RefCell::borrow_mut(&inbox);
     inbox.under_way -= 1;
     inbox.completions.push_back((token, result(completion)));
-    inbox.waker.take()
+    let waker = inbox.waker.take();
+    drop(inbox);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 fn result(completion: &Completion) -> Result<u64, Status> {
