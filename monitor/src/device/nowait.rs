@@ -33,7 +33,8 @@ pub(super) fn is_ready(fd: RawFd, events: libc::c_short) -> bool {
     ready > 0
 }
 
-fn as_iovec(slice: &VolatileSlice<'_>) -> libc::iovec {
+/// The slice as a system call takes it; valid as long as the slice.
+pub(super) fn as_iovec(slice: &VolatileSlice<'_>) -> libc::iovec {
     libc::iovec { iov_base: slice.ptr_guard_mut().as_ptr().cast(), iov_len: slice.len() }
 }
 

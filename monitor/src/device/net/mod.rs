@@ -1,0 +1,245 @@
+//! Network devices: frames between a guest and a TAP interface of the host.
+//!
+//! Both directions run on the vCPU's thread, in the order of the requests. A frame is read only into a buffer that the guest has
+//! posted, so that the host's queue, and then TCP, hold back a sender that is faster than the guest.
+
+mod interface;
+mod mac;
+mod tap;
+
+use super::log::Log;
+use super::{Completions, Counters, Device, DeviceRequest};
+use crate::config::{NetConfig, NetSource};
+use crate::error::{Error, ErrorKind};
+use crate::memory::{GuestBuffer, Memory};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use tap::Tap;
+use ukvm_abi::request::{ETHERNET_HEADER_SIZE, NET_HEADER_SIZE, Opcode, Status};
+
+/// The shortest thing to send: both headers.
+const SHORTEST: usize = NET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
+/// The longest: the headers, a VLAN tag (4 bytes) and the largest IPv4 packet, which the host may cut into segments.
+const LONGEST: usize = SHORTEST + 4 + 65535;
+/// Frames read in one go: as many as a guest can have buffers posted.
+const MOST_AT_ONCE: usize = 512;
+
+/// A network device.
+#[derive(Debug)]
+pub struct Net {
+    tap: Tap,
+    mac: [u8; 6],
+    sends: VecDeque<Pending>,
+    receives: VecDeque<Pending>,
+    /// The interface has been deleted: nothing will come, and the descriptor would poll as ready for ever.
+    gone: bool,
+    /// The interface is down, and the log says so.
+    down: bool,
+    counters: Counters,
+    log: Log,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    user_data: u64,
+    buffer: GuestBuffer,
+}
+
+impl Net {
+    /// Attaches what is behind a network device. An interface that does not exist is made, brought up, and vanishes with this
+    /// value.
+    ///
+    /// # Errors
+    ///
+    /// One sentence where there are no TAPs here (66), this is not permitted (77), the name can't be one (64), or the interface
+    /// is in use, of another kind, or the hardware address is that of a group (78).
+    pub fn open(config: &NetConfig) -> Result<Self, Error> {
+        if let Some(mac) = config.mac.filter(|&mac| !mac::is_unicast(mac)) {
+            let [a, b, c, d, e, f] = mac;
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                format!(
+                    "hardware address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} can't be that of one device: \
+                     use one that begins with 02"
+                ),
+            ));
+        }
+        let tap = match &config.source {
+            NetSource::Tap(name) => Tap::open(name)?,
+            NetSource::Fd(fd) => Tap::of_descriptor(*fd)?,
+        };
+        Ok(Self {
+            mac: config.mac.unwrap_or_else(|| mac::default_for(tap.name())),
+            log: Log::new(format!("network interface `{}`", tap.name())),
+            tap,
+            sends: VecDeque::new(),
+            receives: VecDeque::new(),
+            gone: false,
+            down: false,
+            counters: Counters::default(),
+        })
+    }
+
+    /// The guest's hardware address.
+    #[must_use]
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The most bytes behind a frame's Ethernet header, 68 to 65521.
+    #[must_use]
+    pub fn mtu(&self) -> u16 {
+        self.tap.mtu()
+    }
+
+    /// The name of the interface.
+    #[must_use]
+    pub fn tap_name(&self) -> &str {
+        self.tap.name()
+    }
+
+    /// What the user should know although the guest can start, such as that the interface is down.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.tap.warning()
+    }
+
+    /// The bytes that a buffer must have to receive in: any frame but one with a VLAN tag fits.
+    fn shortest_receive(&self) -> usize {
+        SHORTEST + usize::from(self.tap.mtu())
+    }
+
+    /// Sends; `false` if that has to wait.
+    fn send(&mut self, request: Pending, memory: &Memory, done: &mut dyn Completions) -> bool {
+        let length = request.buffer.len();
+        let result = match self.tap.write(&memory.slice(request.buffer)) {
+            Ok(_) => {
+                self.counters.bytes_out += length as u64;
+                self.counters.requests_out += 1;
+                self.down = false;
+                Ok(length as u64)
+            }
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN) => return false,
+                // The driver checks the header.
+                Some(libc::EINVAL) => Err(Status::Invalid),
+                // As on a wire that is not plugged in.
+                Some(libc::EIO) => {
+                    if !self.down {
+                        self.log.say(format_args!(
+                            "is down, frames are dropped: run `ip link set {} up`",
+                            self.tap.name()
+                        ));
+                    }
+                    self.down = true;
+                    self.counters.dropped += 1;
+                    Ok(length as u64)
+                }
+                Some(libc::EBADFD) => {
+                    self.note_gone();
+                    self.counters.dropped += 1;
+                    Ok(length as u64)
+                }
+                _ => Err(self.failed("send", &error)),
+            },
+        };
+        done.post(request.user_data, result);
+        true
+    }
+
+    fn receive(&mut self, memory: &Memory, done: &mut dyn Completions) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(&Pending { user_data, buffer }) = self.receives.front() else { return };
+            if self.gone {
+                return;
+            }
+            let result = match self.tap.read(&memory.slice(buffer)) {
+                Ok(count) if count > buffer.len() => {
+                    self.counters.dropped += 1;
+                    continue;
+                }
+                Ok(count) => {
+                    self.counters.bytes_in += count as u64;
+                    self.counters.requests_in += 1;
+                    Ok(count as u64)
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN) => return,
+                    Some(libc::EBADFD) => return self.note_gone(),
+                    _ => Err(self.failed("receive", &error)),
+                },
+            };
+            self.receives.pop_front();
+            done.post(user_data, result);
+        }
+    }
+
+    fn failed(&mut self, what: &str, error: &io::Error) -> Status {
+        self.counters.errors += 1;
+        self.log.say(format_args!("cannot {what}: {error}"));
+        Status::Io
+    }
+
+    fn note_gone(&mut self) {
+        if !self.gone {
+            self.log.say(format_args!("has been deleted: frames are dropped, and none will come"));
+        }
+        self.gone = true;
+    }
+}
+
+impl Device for Net {
+    fn submit(&mut self, request: &DeviceRequest, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        let pending = Pending { user_data: request.user_data, buffer: request.buffer };
+        match request.opcode {
+            Opcode::NetSend if !(SHORTEST..=LONGEST).contains(&pending.buffer.len()) => {
+                done.post(pending.user_data, Err(Status::Invalid));
+            }
+            Opcode::NetSend => {
+                // Frames keep their order: what waits goes first.
+                if !self.sends.is_empty() || !self.send(pending, memory, done) {
+                    self.sends.push_back(pending);
+                }
+            }
+            Opcode::NetReceive if pending.buffer.len() < self.shortest_receive() => {
+                done.post(pending.user_data, Err(Status::Invalid));
+            }
+            // Read by `advance`, so that a guest that posts many buffers does not pay for a look at the interface with each.
+            Opcode::NetReceive => self.receives.push_back(pending),
+            _ => done.post(pending.user_data, Err(Status::BadDevice)),
+        }
+    }
+
+    fn advance(&mut self, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        while let Some(&pending) = self.sends.front() {
+            if !self.send(pending, memory, done) {
+                break;
+            }
+            self.sends.pop_front();
+        }
+        self.receive(memory, done);
+    }
+
+    fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
+        let mut events = 0;
+        if !self.receives.is_empty() && !self.gone {
+            events |= libc::POLLIN;
+        }
+        if !self.sends.is_empty() {
+            events |= libc::POLLOUT;
+        }
+        if events != 0 {
+            wanted.push((self.tap.fd(), events));
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+#[cfg(test)]
+#[path = "net_tests.rs"]
+mod tests;

@@ -1,0 +1,477 @@
+use super::super::testing::{Rig, flags, pipe, skip};
+use super::interface::{Interfaces, Request};
+use super::*;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+const MOMENT: Duration = Duration::from_millis(30);
+/// Receive buffers and frames lie apart in guest memory.
+const SEND: u64 = 1 << 20;
+/// An Ethernet type for experiments (IEEE 802), which no kernel answers.
+const TYPE: [u8; 2] = [0x88, 0xb5];
+
+/// Runs `body` in a network namespace of its own; `test` is its path. Who may not have one in a thread gets one in a process.
+fn in_namespace(test: &str, body: impl FnOnce() + Send + 'static) {
+    if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
+        return skip(&format!("/dev/net/tun can't be opened: {error}"));
+    }
+    let inside = is_inside();
+    let thread = std::thread::spawn(move || {
+        // SAFETY: the call has no preconditions; namespaces are per thread.
+        if !inside && unsafe { libc::unshare(libc::CLONE_NEWNET) } < 0 {
+            return false;
+        }
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        body();
+        true
+    });
+    if !thread.join().unwrap() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", &format!("device::net::tests::{test}"), "--nocapture"]);
+        again.env("UKVM_TEST_INSIDE", "1");
+        let leave = || {
+            // SAFETY: the call has no preconditions; the new process has one thread.
+            match unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: the closure makes one system call, which is allowed between fork and exec.
+        unsafe { again.pre_exec(leave) };
+        match again.status() {
+            Ok(status) => assert!(status.success()),
+            Err(error) => skip(&format!("no network namespace: {error}")),
+        }
+    }
+}
+
+/// Whether this process was started in a namespace for the test.
+fn is_inside() -> bool {
+    std::env::var_os("UKVM_TEST_INSIDE").is_some()
+}
+
+fn config(name: &str) -> NetConfig {
+    NetConfig { name: None, source: NetSource::Tap(name.into()), mac: None }
+}
+
+fn open(name: &str) -> Rig<Net> {
+    Rig::new(Net::open(&config(name)).unwrap())
+}
+
+fn refused(config: &NetConfig) -> (ErrorKind, String) {
+    let error = Net::open(config).unwrap_err();
+    (error.kind(), error.to_string())
+}
+
+fn set_up(name: &str, up: bool) {
+    let interfaces = Interfaces::open().unwrap();
+    let flags = interfaces.flags(name).unwrap().unwrap();
+    interfaces.set_flags(name, if up { flags | libc::IFF_UP } else { flags & !libc::IFF_UP }).unwrap();
+}
+
+fn exists(name: &str) -> bool {
+    Interfaces::open().unwrap().flags(name).unwrap().is_some()
+}
+
+/// A descriptor attached to the interface `name` with `flags`, as another program would have it.
+fn attach(name: &str, flags: libc::c_int) -> File {
+    let tun = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+    let mut request = Request::new(name).with_flags(flags);
+    // SAFETY: the ioctl takes an `ifreq`.
+    unsafe { request.make(tun.as_raw_fd(), libc::TUNSETIFF) }.unwrap();
+    tun
+}
+
+fn persist(tun: &File) {
+    // SAFETY: the ioctl takes its flag by value.
+    assert_eq!(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST, 1_u64) }, 0);
+}
+
+fn index(name: &str) -> u32 {
+    let name = std::ffi::CString::new(name).unwrap();
+    // SAFETY: the name is a valid C string.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
+/// Deletes an interface, by an RTM_DELLINK message of rtnetlink(7).
+fn delete(name: &str) {
+    // SAFETY: the call has no preconditions.
+    let socket = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE) };
+    assert!(socket >= 0);
+    // SAFETY: a new descriptor that nobody else knows.
+    let mut socket = unsafe { File::from_raw_fd(socket) };
+    let mut message = [0_u32; 8];
+    message[0] = 32;
+    message[1] = u32::from(libc::RTM_DELLINK) | ((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u32) << 16;
+    message[5] = index(name);
+    let bytes: Vec<u8> = message.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    io::Write::write_all(&mut socket, &bytes).unwrap();
+    let mut answer = [0; 256];
+    io::Read::read(&mut socket, &mut answer).unwrap();
+    assert_eq!(answer[16..20], [0; 4], "the error in the answer");
+}
+
+/// The host's end of a TAP: a packet socket on it.
+struct Peer(OwnedFd);
+
+impl Peer {
+    fn new(name: &str) -> Self {
+        let protocol = u16::from_ne_bytes(TYPE);
+        // SAFETY: the call has no preconditions.
+        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)) };
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        // SAFETY: a new descriptor that nobody else knows.
+        let peer = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+        // SAFETY: all fields of the structure are numbers.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = protocol;
+        address.sll_ifindex = index(name) as i32;
+        let size = size_of_val(&address) as u32;
+        // SAFETY: the address is valid and of that size.
+        assert_eq!(unsafe { libc::bind(fd, (&raw const address).cast(), size) }, 0);
+        peer
+    }
+
+    fn send(&self, frame: &[u8]) {
+        // SAFETY: the bytes are valid for reads.
+        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        assert_eq!(sent, frame.len() as isize, "{}", io::Error::last_os_error());
+    }
+
+    /// The next frame, or `None` if there is none.
+    fn receive(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 70_000];
+        let flags = libc::MSG_DONTWAIT;
+        // SAFETY: the bytes are valid for writes.
+        let got = unsafe { libc::recv(self.0.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), flags) };
+        bytes.truncate(usize::try_from(got).ok()?);
+        Some(bytes)
+    }
+}
+
+/// A broadcast frame with `length` bytes behind its header.
+fn frame(fill: u8, length: usize) -> Vec<u8> {
+    [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &TYPE, &vec![fill; length]].concat()
+}
+
+/// A frame behind an empty virtio-net header.
+fn with_header(frame: &[u8]) -> Vec<u8> {
+    [&[0; NET_HEADER_SIZE], frame].concat()
+}
+
+#[test]
+fn an_interface_is_made_and_vanishes() {
+    in_namespace("an_interface_is_made_and_vanishes", || {
+        let mut rig = open("tap0");
+        assert_eq!((rig.device.mtu(), rig.device.tap_name(), rig.device.warning()), (1500, "tap0", None));
+        assert_eq!(rig.device.mac()[0] & 3, 2);
+        let peer = Peer::new("tap0");
+
+        // Out.
+        let sent = with_header(&frame(7, 100));
+        let buffer = rig.put(SEND, &sent);
+        for user_data in 0..200 {
+            rig.submit(Opcode::NetSend, user_data, buffer, 0);
+        }
+        let ended = rig.taken();
+        assert_eq!(ended.len(), 200);
+        assert!(ended.iter().enumerate().all(|(i, end)| *end == (i as u64, Ok(124))));
+        for _ in 0..200 {
+            assert_eq!(peer.receive().as_deref(), Some(&frame(7, 100)[..]));
+        }
+        assert!(rig.wanted().is_empty());
+
+        // In: nothing is read before there is a buffer, then in their order.
+        for fill in 1..=3 {
+            peer.send(&frame(fill, 60));
+        }
+        rig.advance();
+        assert_eq!(rig.taken(), []);
+        let buffers: Vec<_> = (0..4).map(|i| rig.buffer(i * 2048, SHORTEST + 1500)).collect();
+        for (i, buffer) in buffers.iter().enumerate() {
+            rig.submit(Opcode::NetReceive, 300 + i as u64, *buffer, 0);
+        }
+        assert_eq!(rig.completions(3), [(300, Ok(84)), (301, Ok(84)), (302, Ok(84))]);
+        for i in 0..3 {
+            assert_eq!(rig.bytes(i * 2048, 84), with_header(&frame(i as u8 + 1, 60)));
+        }
+        assert!(!rig.wait(MOMENT));
+        peer.send(&frame(4, 1500));
+        assert_eq!(rig.completions(1), [(303, Ok(1524))]);
+        let counters = rig.device.counters();
+        assert_eq!((counters.requests_out, counters.bytes_out), (200, 200 * 124));
+        assert_eq!((counters.requests_in, counters.bytes_in), (4, 3 * 84 + 1524));
+        assert_eq!((counters.dropped, counters.errors), (0, 0));
+
+        drop(rig);
+        assert!(!exists("tap0"));
+    });
+}
+
+#[test]
+fn frames_that_cannot_be() {
+    in_namespace("frames_that_cannot_be", || {
+        let mut rig = open("tap0");
+        let peer = Peer::new("tap0");
+        let whole = with_header(&frame(1, 46));
+        let short = rig.put(SEND, &whole[..SHORTEST - 1]);
+        rig.submit(Opcode::NetSend, 1, short, 0);
+        let long = rig.buffer(SEND, LONGEST + 1);
+        rig.submit(Opcode::NetSend, 2, long, 0);
+        // A checksum to be made behind the frame's end, and an unknown kind of segmentation.
+        let mut bytes = whole.clone();
+        bytes[..10].copy_from_slice(&[1, 0, 0, 0, 0, 0, 0xff, 0xff, 2, 0]);
+        let checksum = rig.put(SEND, &bytes);
+        rig.submit(Opcode::NetSend, 3, checksum, 0);
+        bytes[..10].copy_from_slice(&[0, 0x77, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let segments = rig.put(SEND, &bytes);
+        rig.submit(Opcode::NetSend, 4, segments, 0);
+        let small = rig.buffer(0, SHORTEST + 1499);
+        rig.submit(Opcode::NetReceive, 5, small, 0);
+        rig.submit(Opcode::ConsoleWrite, 6, small, 0);
+        let bad: Vec<_> = (1..6).map(|user_data| (user_data, Err(Status::Invalid))).collect();
+        let mut ended = rig.taken();
+        assert_eq!(ended.pop(), Some((6, Err(Status::BadDevice))));
+        assert_eq!(ended, bad);
+        assert!(peer.receive().is_none());
+        // The largest that a guest may send, to be cut into segments by the host: here, the host drops or passes it.
+        let largest = rig.put(SEND, &with_header(&frame(1, LONGEST - SHORTEST)));
+        rig.submit(Opcode::NetSend, 7, largest, 0);
+        assert_eq!(rig.taken().len(), 1);
+        let good = rig.put(SEND, &whole);
+        rig.submit(Opcode::NetSend, 8, good, 0);
+        assert_eq!(rig.taken(), [(8, Ok(70))]);
+    });
+}
+
+#[test]
+fn an_interface_that_is_down_drops_and_works_again() {
+    in_namespace("an_interface_that_is_down_drops_and_works_again", || {
+        persist(&attach("tap1", libc::IFF_TAP | libc::IFF_NO_PI));
+        let mut rig = open("tap1");
+        assert_eq!(
+            rig.device.warning(),
+            Some("network interface `tap1` is down, so that no frame passes: run `ip link set tap1 up`")
+        );
+        let receive = rig.buffer(0, 2048);
+        rig.submit(Opcode::NetReceive, 1, receive, 0);
+        let send = rig.put(SEND, &with_header(&frame(9, 50)));
+        for round in 1..=3 {
+            rig.submit(Opcode::NetSend, 2, send, 0);
+            rig.advance();
+            assert_eq!(rig.taken(), [(2, Ok(74))]);
+            assert_eq!(rig.device.counters().dropped, round);
+            // It does not poll as ready, so that nobody runs in circles.
+            assert!(!rig.wait(MOMENT));
+
+            set_up("tap1", true);
+            let peer = Peer::new("tap1");
+            assert!(!rig.wait(MOMENT));
+            rig.submit(Opcode::NetSend, 3, send, 0);
+            assert_eq!(rig.taken(), [(3, Ok(74))]);
+            assert_eq!(peer.receive(), Some(frame(9, 50)));
+            peer.send(&frame(5, 50));
+            assert_eq!(rig.completions(1), [(1, Ok(74))]);
+            rig.submit(Opcode::NetReceive, 1, receive, 0);
+            set_up("tap1", false);
+        }
+        drop(rig);
+        assert!(exists("tap1"));
+    });
+}
+
+#[test]
+fn an_interface_that_is_deleted_leaves_the_guest_alone() {
+    in_namespace("an_interface_that_is_deleted_leaves_the_guest_alone", || {
+        let mut rig = open("tap0");
+        let receive = rig.buffer(0, 2048);
+        rig.submit(Opcode::NetReceive, 1, receive, 0);
+        rig.advance();
+        delete("tap0");
+        assert!(rig.wait(MOMENT));
+        rig.advance();
+        assert!(rig.wanted().is_empty());
+        let send = rig.put(SEND, &with_header(&frame(9, 50)));
+        rig.submit(Opcode::NetSend, 2, send, 0);
+        rig.submit(Opcode::NetReceive, 3, receive, 0);
+        rig.advance();
+        assert_eq!(rig.taken(), [(2, Ok(74))]);
+        assert!(rig.wanted().is_empty());
+        assert_eq!(rig.device.counters().dropped, 1);
+    });
+}
+
+#[test]
+fn a_frame_that_does_not_fit_is_dropped() {
+    in_namespace("a_frame_that_does_not_fit_is_dropped", || {
+        let mut rig = open("tap0");
+        let interfaces = Interfaces::open().unwrap();
+        let buffer = rig.buffer(0, SHORTEST + 1500);
+        rig.submit(Opcode::NetReceive, 1, buffer, 0);
+        // The user raises the MTU behind the guest's back.
+        let mut request = Request::new("tap0").with_flags(4000);
+        // SAFETY: the ioctl takes an `ifreq` and reads a number from it.
+        unsafe { request.make(interfaces.fd(), libc::SIOCSIFMTU) }.unwrap();
+        assert_eq!(interfaces.mtu("tap0").unwrap(), 4000);
+        let peer = Peer::new("tap0");
+        peer.send(&frame(1, 1501));
+        peer.send(&frame(2, 4000));
+        peer.send(&frame(3, 1500));
+        assert_eq!(rig.completions(1), [(1, Ok(1524))]);
+        assert_eq!(rig.bytes(0, 1524), with_header(&frame(3, 1500)));
+        assert_eq!(rig.device.counters().dropped, 2);
+        assert_eq!(rig.device.mtu(), 1500);
+        // Whoever comes now sees it.
+        drop(rig);
+        persist(&attach("tap1", libc::IFF_TAP));
+        let mut request = Request::new("tap1").with_flags(9000);
+        // SAFETY: as above.
+        unsafe { request.make(interfaces.fd(), libc::SIOCSIFMTU) }.unwrap();
+        assert_eq!(open("tap1").device.mtu(), 9000);
+    });
+}
+
+#[test]
+fn interfaces_that_are_refused() {
+    in_namespace("interfaces_that_are_refused", || {
+        use ErrorKind::{BadConfig, NoPermission, Usage};
+        assert_eq!(refused(&config("a/b")).0, Usage);
+        assert_eq!(
+            refused(&config("lo")),
+            (
+                BadConfig,
+                "network interface `lo` is no TAP interface: \
+                 name one, or one that does not exist and is then made"
+                    .into()
+            )
+        );
+        persist(&attach("tun0", libc::IFF_TUN));
+        assert!(refused(&config("tun0")).1.starts_with("network interface `tun0` is a TUN interface"));
+        persist(&attach("many", libc::IFF_TAP | libc::IFF_MULTI_QUEUE));
+        let (kind, message) = refused(&config("many"));
+        assert_eq!(kind, BadConfig);
+        assert!(message.starts_with("network interface `many` was made with multi_queue: "), "{message}");
+        let first = open("tap0");
+        assert_eq!(
+            refused(&config("tap0")),
+            (
+                BadConfig,
+                "network interface `tap0` is in use by another program: \
+                 end that, or name another interface"
+                    .into()
+            )
+        );
+        drop(first);
+        let group = NetConfig { mac: Some([1, 0, 0x5e, 0, 0, 1]), ..config("tap0") };
+        assert_eq!(
+            refused(&group),
+            (
+                BadConfig,
+                "hardware address 01:00:5e:00:00:01 can't be that of one device: \
+                 use one that begins with 02"
+                    .into()
+            )
+        );
+        let own = NetConfig { mac: Some([2, 0, 0, 0, 0, 7]), ..config("tap0") };
+        assert_eq!(Net::open(&own).unwrap().mac(), [2, 0, 0, 0, 0, 7]);
+
+        // One that belongs to somebody else, and then none at all, without privileges.
+        let other = attach("others", libc::IFF_TAP);
+        // SAFETY: the ioctl takes a user's number by value.
+        let owned = unsafe { libc::ioctl(other.as_raw_fd(), libc::TUNSETOWNER, 0x7fff_u64) } == 0;
+        assert!(owned || is_inside(), "a user namespace knows no other users");
+        persist(&other);
+        drop(other);
+        let anybodys = attach("anybodys", libc::IFF_TAP);
+        persist(&anybodys);
+        drop(anybodys);
+        drop_capabilities();
+        if owned {
+            let (kind, message) = refused(&config("others"));
+            assert_eq!(kind, NoPermission);
+            assert!(message.starts_with("network interface `others` belongs to another user: "), "{message}");
+        }
+        let (kind, message) = refused(&config("tap9"));
+        assert_eq!(kind, NoPermission);
+        assert!(message.contains("`ip tuntap add dev tap9 mode tap user "), "{message}");
+        assert!(message.ends_with(" and `ip link set tap9 up`"), "{message}");
+        assert!(open("anybodys").device.warning().is_some());
+    });
+}
+
+/// This thread's, for good.
+fn drop_capabilities() {
+    // From linux/capability.h: version 3, this thread, three sets of 64 bits.
+    let header = [0x2008_0522_u32, 0];
+    let none = [0_u32; 6];
+    // SAFETY: the call reads both arrays, which are as long as it expects.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    assert_eq!(result, 0);
+}
+
+fn of_descriptor(fd: RawFd) -> NetConfig {
+    NetConfig { name: None, source: NetSource::Fd(fd), mac: None }
+}
+
+#[test]
+fn a_descriptor_of_a_tap() {
+    in_namespace("a_descriptor_of_a_tap", || {
+        let tap = attach("tap0", libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR);
+        let size = 12_i32;
+        // SAFETY: the ioctl reads one int.
+        assert_eq!(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) }, 0);
+        set_up("tap0", true);
+        let before = flags(tap.as_raw_fd());
+        assert_eq!(before & libc::O_NONBLOCK, 0);
+        let mut rig = Rig::new(Net::open(&of_descriptor(tap.as_raw_fd())).unwrap());
+        assert_eq!((rig.device.mtu(), rig.device.tap_name(), rig.device.warning()), (1500, "tap0", None));
+        assert_eq!(rig.device.mac(), Net::open(&of_descriptor(tap.as_raw_fd())).unwrap().mac());
+        assert_eq!(flags(tap.as_raw_fd()), before);
+        let peer = Peer::new("tap0");
+        // The description waits, we do not.
+        let buffer = rig.buffer(0, 2048);
+        rig.submit(Opcode::NetReceive, 1, buffer, 0);
+        rig.advance();
+        assert_eq!(rig.taken(), []);
+        peer.send(&frame(1, 60));
+        assert_eq!(rig.completions(1), [(1, Ok(84))]);
+        let send = rig.put(SEND, &with_header(&frame(2, 60)));
+        rig.submit(Opcode::NetSend, 2, send, 0);
+        assert_eq!(rig.taken(), [(2, Ok(84))]);
+        assert_eq!(peer.receive(), Some(frame(2, 60)));
+        drop(rig);
+        assert!(exists("tap0"), "it is the caller's");
+
+        // From another namespace, with an interface of the same name here.
+        // SAFETY: the call has no preconditions.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
+            let net = Net::open(&of_descriptor(tap.as_raw_fd())).unwrap();
+            assert_eq!(net.mtu(), 1500);
+            assert!(net.warning().unwrap().contains("in another network namespace"));
+        }
+    });
+}
+
+#[test]
+fn descriptors_that_do_not_serve() {
+    in_namespace("descriptors_that_do_not_serve", || {
+        let bad = |fd| {
+            let (kind, message) = refused(&of_descriptor(fd));
+            assert_eq!(kind, ErrorKind::BadConfig);
+            message
+        };
+        assert!(bad(1000).starts_with("network descriptor fd:1000 is not open: "));
+        let (end, _other) = pipe();
+        assert!(bad(end.as_raw_fd()).contains("is not attached to a TAP interface: "));
+        let driver = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
+        assert!(bad(driver.as_raw_fd()).contains("is not attached to a TAP interface: "));
+        for flags in [libc::IFF_TAP | libc::IFF_NO_PI, libc::IFF_TAP | libc::IFF_VNET_HDR, libc::IFF_TUN] {
+            let tap = attach("tap%d", flags);
+            assert!(bad(tap.as_raw_fd()).contains("IFF_TAP, IFF_NO_PI and IFF_VNET_HDR"));
+        }
+    });
+}
