@@ -1,2 +1,84 @@
-//! x
-fn main() {}
+//! `ukvm-run`: runs a unikernel in a KVM virtual machine of its own.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+use ukvm::cli::{self, Command};
+use ukvm::config::Config;
+use ukvm::error::{Error, ErrorKind};
+use ukvm::inspect::inspect;
+use ukvm::outcome::Cause;
+use ukvm::report::{self, Report, ReportFile};
+use ukvm::vm::Vm;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let result = match cli::parse(std::env::args_os(), started) {
+        Ok(Command::Run { config, report }) => run(*config, report.as_deref()),
+        Ok(Command::Inspect { program }) => inspect(&program).and_then(|text| print(&text)),
+        Ok(Command::Print(text)) => print(&text),
+        Err(error) => Err(error),
+    };
+    ExitCode::from(result.unwrap_or_else(|error| {
+        say(&error);
+        error.status()
+    }))
+}
+
+/// Runs a guest, writes the report where one is wanted, and gives the exit status.
+fn run(config: Config, report: Option<&Path>) -> Result<u8, Error> {
+    let mut file = report.map(|path| ReportFile::create(path, &config)).transpose()?;
+    let (program, verbose) = (config.program.clone(), config.verbose);
+    let result = Vm::new(config).map(Vm::run);
+    if let Ok(outcome) = &result {
+        tell(&outcome.cause);
+        if verbose {
+            say(&format_args!(
+                "the time of each step:\n{}",
+                report::timeline(&outcome.observations).trim_end()
+            ));
+        }
+    }
+    if let Some(file) = &mut file {
+        let report = match &result {
+            Ok(outcome) => Report::of_run(&program, outcome),
+            Err(error) => Report::of_error(&program, error),
+        };
+        // Whatever becomes of the report, the status is that of the guest.
+        if let Err(error) = file.write(report) {
+            say(&error);
+        }
+    }
+    result.map(|outcome| outcome.cause.status())
+}
+
+/// Says why the guest ended where its own output can't.
+fn tell(cause: &Cause) {
+    match cause {
+        Cause::Panic(message) => say(&format_args!("guest panic: {message}")),
+        Cause::Fault(report) => say(report),
+        Cause::Timeout => say(&"the guest has run for as long as --timeout permits and was ended"),
+        Cause::Failed(error) => say(error),
+        // The first says itself what it has to say, the second was wanted, and of the third nobody wants to hear.
+        Cause::Exit(_) | Cause::Signal(_) | Cause::OutputClosed => {}
+    }
+}
+
+/// Prints what was asked for on standard output.
+fn print(text: &str) -> Result<u8, Error> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        // A reader such as `head` has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
+            ErrorKind::HostIo,
+            format!("standard output cannot be written ({error}); direct it to where there is room"),
+        )),
+        _ => Ok(0),
+    }
+}
+
+/// Says something on standard error. There is nowhere to say that this failed.
+fn say(what: &dyn Display) {
+    let _ = writeln!(io::stderr(), "ukvm-run: {what}");
+}

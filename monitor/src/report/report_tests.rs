@@ -28,15 +28,8 @@ fn observations() -> Observations {
     }
 }
 
-fn exit(status: u8) -> End {
-    End {
-        cause: "exit",
-        status,
-        guest_status: Some(status),
-        signal: None,
-        message: None,
-        details: Vec::new(),
-    }
+fn ended(cause: Cause) -> Outcome {
+    Outcome { cause, observations: observations() }
 }
 
 /// A file name of the test's own, removed at the end.
@@ -61,7 +54,7 @@ fn a_run_is_told_in_full() {
     fs::write(&file.0, "x".repeat(100_000)).unwrap();
     let mut report = ReportFile::create(&file.0, &Config::new("app.elf")).unwrap();
     assert_eq!(fs::read(&file.0).unwrap(), b"", "an old report is gone at once");
-    report.write(Report::of_run(Path::new("app.elf"), exit(134), &observations())).unwrap();
+    report.write(Report::of_run(Path::new("app.elf"), &ended(Cause::Exit(134)))).unwrap();
 
     let read: Value = serde_json::from_slice(&fs::read(&file.0).unwrap()).unwrap();
     assert_eq!(read["schema"], SCHEMA);
@@ -123,9 +116,62 @@ fn what_the_guest_needs_is_not_overwritten() {
 
 #[test]
 fn the_table_has_a_line_for_each_step() {
-    let text = verbose(&observations());
+    let text = timeline(&observations());
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[0].ends_with("options") && lines[1].ends_with("guest"), "{text}");
-    assert!(lines[2].contains("--aslr-seed 00000000000000ab"), "{text}");
+}
+
+/// The report as a reader sees it.
+fn read(cause: Cause) -> Value {
+    serde_json::to_value(Report::of_run(Path::new("app.elf"), &ended(cause))).unwrap()
+}
+
+#[test]
+fn each_cause_has_its_word_and_status() {
+    for (cause, word, status) in [
+        (Cause::Exit(0), "exit", 0),
+        (Cause::Panic("p".into()), "panic", 134),
+        (Cause::Timeout, "timeout", 124),
+        (Cause::Signal(15), "signal", 143),
+        (Cause::OutputClosed, "output-closed", 141),
+        (Cause::Failed(Error::new(ErrorKind::HostIo, "f")), "error", 74),
+    ] {
+        let report = read(cause);
+        assert_eq!((&report["cause"], &report["status"]), (&json!(word), &json!(status)));
+        assert_eq!(report["guest_status"], if word == "exit" { json!(0) } else { Value::Null });
+        assert_eq!(report["signal"], if word == "signal" { json!(15) } else { Value::Null });
+        assert_eq!(report["fault"], Value::Null);
+    }
+    assert_eq!(read(Cause::Panic("p".into()))["message"], "p");
+}
+
+#[test]
+fn a_fault_is_told_with_its_numbers() {
+    let fault = |fault| {
+        let general = kvm_bindings::kvm_regs { rip: 0x1234, r15: u64::MAX, ..Default::default() };
+        let symbol = Some(("main".to_owned(), 4));
+        read(Cause::Fault(Box::new(FaultReport {
+            fault,
+            sentence: "it did".into(),
+            registers: Registers { general, cr2: 0x10 },
+            callers: vec![Caller { address: 0x1234, link_address: Some(0x234), symbol }],
+        })))
+    };
+    let page_fault = fault(fault::Fault::Exception { vector: 14, error: 2, address: 0x10 });
+    assert_eq!((&page_fault["cause"], &page_fault["status"]), (&json!("fault"), &json!(139)));
+    assert_eq!(page_fault["message"], "it did");
+    let told = &page_fault["fault"];
+    assert_eq!((&told["kind"], &told["vector"]), (&json!("exception"), &json!(14)));
+    assert_eq!((&told["error_code"], &told["address"]), (&json!("0x2"), &json!("0x10")));
+    assert_eq!((&told["registers"]["rip"], &told["registers"]["cr2"]), (&json!("0x1234"), &json!("0x10")));
+    assert_eq!(told["registers"]["r15"], "0xffffffffffffffff");
+    assert_eq!(
+        told["backtrace"],
+        json!([{"address": "0x1234", "link_address": "0x234", "function": "main", "offset": 4}])
+    );
+    let divided = fault(fault::Fault::Exception { vector: 0, error: 0, address: 0x10 });
+    assert_eq!(divided["fault"]["address"], Value::Null);
+    assert_eq!(fault(fault::Fault::TripleFault)["fault"]["kind"], "triple-fault");
+    assert_eq!(fault(fault::Fault::Doorbell(0xff))["fault"]["value"], "0xff");
 }
