@@ -7,6 +7,7 @@ use crate::config::{Config, DEFAULT_MEMORY, KvmSource};
 use crate::device::Device;
 use crate::device::block::{Block, Worker};
 use crate::device::console::Console;
+use crate::device::net::Net;
 use crate::dispatch::{Dispatch, Parts, Stop};
 use crate::elf::Image;
 use crate::elf::symbols::Symbols;
@@ -329,8 +330,13 @@ fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo
             mtu: 0,
         };
         devices.push(match binding {
-            Binding::Net(_) => {
-                return Err(Error::new(ErrorKind::BadConfig, "network devices cannot be served yet"));
+            Binding::Net(config) => {
+                let net = Net::open(&config)?;
+                if let Some(warning) = net.warning() {
+                    eprintln!("ukvm-run: warning: {warning}");
+                }
+                (info.mac, info.mtu) = (net.mac(), net.mtu());
+                Some(Box::new(net))
             }
             Binding::Disk(config) => {
                 let worker = match &mut worker {
