@@ -69,8 +69,9 @@ pub fn build(directory: &Path, arguments: &[&str]) -> Result<Vec<Executable>> {
 
 /// Whether an environment variable steers what cargo and rustc do, rather than where they find things.
 fn is_for_the_outer_cargo(name: &OsString) -> bool {
-    /// Where to find things, and how to speak.
-    const KEPT: [&str; 8] = [
+    /// Where to find things, how to speak, and how much of the machine to take.
+    const KEPT: [&str; 9] = [
+        "CARGO_BUILD_JOBS",
         "CARGO_HOME",
         "CARGO_HTTP_",
         "CARGO_NET_",

@@ -86,7 +86,7 @@ pub fn run() -> Result<()> {
         Path::new(&format!("{}/{PREFIX}", dotted(GUEST))),
     ])?;
     service.wait_until(PATIENCE, || tap::has_carrier(TAP))?;
-    let client = Client::new(GUEST);
+    let client = Client::new((GUEST, 80).into());
     service.wait_until(PATIENCE, || Ok(client.can_connect()))?;
     println!("It accepts connections {:.1} ms after it was started.", service.age().as_secs_f64() * 1e3);
 
