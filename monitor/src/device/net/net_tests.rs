@@ -32,14 +32,17 @@ fn in_namespace(test: &str, body: impl FnOnce() + Send + 'static) {
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args(["--exact", &format!("device::net::tests::{test}"), "--nocapture"]);
         again.env("UKVM_TEST_INSIDE", "1");
-        let leave = || {
+        // SAFETY: the call has no preconditions.
+        let map = format!("0 {} 1", unsafe { libc::getuid() });
+        let leave = move || {
             // SAFETY: the call has no preconditions; the new process has one thread.
-            match unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
+            if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } < 0 {
+                return Err(io::Error::last_os_error());
             }
+            // As root in there, so that the settings below /proc/sys are ours.
+            std::fs::write("/proc/self/uid_map", &map)
         };
-        // SAFETY: the closure makes one system call, which is allowed between fork and exec.
+        // SAFETY: the closure only makes system calls, which is allowed between fork and exec.
         unsafe { again.pre_exec(leave) };
         match again.status() {
             Ok(status) => assert!(status.success()),
