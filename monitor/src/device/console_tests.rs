@@ -306,3 +306,43 @@ fn raw_mode_passes_keys_on_and_is_undone() {
     assert_eq!(settings(slave.as_raw_fd()), before);
     drop(console);
 }
+
+#[test]
+fn the_escape_key_interrupts_a_guest_that_computes() {
+    const INSIDE: &str = "UKVM_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        let _console = Console::new(&ConsoleConfig { input: 0, output: 0, raw: true }).unwrap();
+        return std::thread::sleep(Duration::from_secs(20));
+    }
+    let (mut master, slave) = terminal();
+    let cooked = settings(slave.as_raw_fd());
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "device::console::tests::the_escape_key_interrupts_a_guest_that_computes"]);
+    child.env(INSIDE, "1").stdin(slave.try_clone().unwrap()).stdout(std::process::Stdio::null());
+    let own_terminal = || {
+        // SAFETY: the call has no preconditions.
+        if unsafe { libc::setsid() } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the ioctl takes a number.
+        match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: the closure only makes system calls, which is allowed between fork and exec.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut child, own_terminal) };
+    let mut child = child.spawn().unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while settings(slave.as_raw_fd()) == cooked {
+        assert!(std::time::Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Neither Ctrl-C nor Ctrl-\ nor Ctrl-Z does anything.
+    master.write_all(b"\x03\x1c\x1a").unwrap();
+    std::thread::sleep(MOMENT);
+    assert!(child.try_wait().unwrap().is_none());
+    master.write_all(b"\x1d").unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGINT));
+}

@@ -385,7 +385,7 @@ fn a_disk_has_one_writer_or_many_readers() {
     let second = image.open(true).unwrap();
     let (kind, message) = refused(image.open(false));
     assert_eq!(kind, ErrorKind::BadConfig);
-    assert!(message.contains("is in use by another program: end that, or have all its users add `,ro`"));
+    assert!(message.contains("is in use already: end what uses it, or have all its users add `,ro`"));
     drop((first, second));
     let writer = image.open(false).unwrap();
     assert_eq!(refused(image.open(true)).0, ErrorKind::BadConfig);

@@ -296,7 +296,7 @@ pub(super) fn cannot_open(label: &str, error: &io::Error, read_only: bool) -> Er
 fn in_use(label: &str) -> Error {
     Error::new(
         ErrorKind::BadConfig,
-        format!("disk `{label}` is in use by another program: end that, or have all its users add `,ro`"),
+        format!("disk `{label}` is in use already: end what uses it, or have all its users add `,ro`"),
     )
 }
 

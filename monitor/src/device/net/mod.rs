@@ -17,10 +17,10 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use tap::Tap;
-use ukvm_abi::request::{ETHERNET_HEADER_SIZE, NET_HEADER_SIZE, Opcode, Status};
+use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Status};
 
 /// The shortest thing to send: both headers.
-const SHORTEST: usize = NET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
+const SHORTEST: usize = NET_HEADERS_SIZE;
 /// The longest: the headers, a VLAN tag (4 bytes) and the largest IPv4 packet, which the host may cut into segments.
 const LONGEST: usize = SHORTEST + 4 + 65535;
 /// Frames read in one go: as many as a guest can have buffers posted.

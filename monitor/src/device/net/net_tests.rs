@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
+use ukvm_abi::request::NET_HEADER_SIZE;
 
 const MOMENT: Duration = Duration::from_millis(30);
 /// Receive buffers and frames lie apart in guest memory.
@@ -363,8 +364,7 @@ fn interfaces_that_are_refused() {
             refused(&config("tap0")),
             (
                 BadConfig,
-                "network interface `tap0` is in use by another program: \
-                 end that, or name another interface"
+                "network interface `tap0` is in use already: end what uses it, or name another interface"
                     .into()
             )
         );

@@ -242,7 +242,7 @@ fn cannot_attach(name: &str, exists: bool, interfaces: &Interfaces, error: &io::
             commands()
         )),
         Some(libc::EBUSY) => bad(format!(
-            "network interface `{name}` is in use by another program: end that, or name another interface"
+            "network interface `{name}` is in use already: end what uses it, or name another interface"
         )),
         Some(libc::EINVAL) if exists => match interfaces.driver(name).unwrap_or_default() {
             (driver, bus) if driver == "tun" && bus == "tap" => bad(format!(
