@@ -4,3 +4,4 @@ pub mod cargo;
 pub mod demo;
 pub mod guests;
 pub mod monitor;
+pub mod start_time;
