@@ -71,6 +71,12 @@ extern "C" fn poll(_files: *mut c_void, _count: c_long, _timeout: c_int) -> c_in
     refuse()
 }
 
+/// `strerror_r` in its POSIX form: there are no texts. Who asks shows the number then.
+#[unsafe(no_mangle)]
+extern "C" fn __xpg_strerror_r(_number: c_int, _buffer: *mut c_char, _length: usize) -> c_int {
+    ENOSYS
+}
+
 /// With one thread, a lock is always free.
 #[unsafe(no_mangle)]
 extern "C" fn pthread_mutex_lock(_mutex: *mut c_void) -> c_int {
