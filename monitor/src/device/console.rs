@@ -7,8 +7,6 @@ mod input;
 mod output;
 mod terminal;
 
-pub use terminal::restore as restore_terminal;
-
 use super::log::Log;
 use super::{Completions, Counters, Device, DeviceRequest};
 use crate::config::ConsoleConfig;
@@ -48,8 +46,8 @@ struct Pending {
 }
 
 impl Console {
-    /// The console on the descriptors of `config`. Both keep their flags; raw mode lasts until this is dropped or
-    /// [`restore_terminal`] is called.
+    /// The console on the descriptors of `config`. Both keep their flags; raw mode lasts until this is dropped, or
+    /// until a signal other than SIGKILL ends the process.
     ///
     /// # Errors
     ///

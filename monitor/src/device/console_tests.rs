@@ -300,49 +300,88 @@ fn raw_mode_passes_keys_on_and_is_undone() {
     assert_eq!(read_available(&mut master), b"\r\n");
     drop(rig);
     assert_eq!(settings(slave.as_raw_fd()), before);
+}
 
-    let console = Console::new(&config).unwrap();
-    restore_terminal();
-    assert_eq!(settings(slave.as_raw_fd()), before);
-    drop(console);
+/// A process of its own in raw mode, on a terminal of its own, with a guest that computes and does not look at its input.
+struct Computing {
+    master: File,
+    slave: OwnedFd,
+    cooked: String,
+    process: std::process::Child,
+}
+
+impl Computing {
+    /// Set in the environment of that process.
+    const INSIDE: &str = "UKVM_TEST_INSIDE";
+
+    fn start(test: &str) -> Self {
+        let (master, slave) = terminal();
+        let cooked = settings(slave.as_raw_fd());
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &format!("device::console::tests::{test}")]);
+        command.env(Self::INSIDE, "1").stdin(slave.try_clone().unwrap()).stdout(std::process::Stdio::null());
+        let own_terminal = || {
+            // SAFETY: the call has no preconditions.
+            if unsafe { libc::setsid() } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: the ioctl takes a number.
+            match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: the closure only makes system calls, which is allowed between fork and exec.
+        unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, own_terminal) };
+        let process = command.spawn().unwrap();
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while settings(slave.as_raw_fd()) == cooked {
+            assert!(std::time::Instant::now() < end);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Self { master, slave, cooked, process }
+    }
+
+    /// What is done in that process.
+    fn run() {
+        let _console = Console::new(&ConsoleConfig { input: 0, output: 0, raw: true }).unwrap();
+        std::thread::sleep(Duration::from_secs(20));
+    }
+
+    fn is_inside() -> bool {
+        std::env::var_os(Self::INSIDE).is_some()
+    }
+
+    fn assert_ended_by(mut self, signal: i32) {
+        let status = self.process.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal));
+        assert_eq!(settings(self.slave.as_raw_fd()), self.cooked, "after signal {signal}");
+    }
 }
 
 #[test]
 fn the_escape_key_interrupts_a_guest_that_computes() {
-    const INSIDE: &str = "UKVM_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        let _console = Console::new(&ConsoleConfig { input: 0, output: 0, raw: true }).unwrap();
-        return std::thread::sleep(Duration::from_secs(20));
+    if Computing::is_inside() {
+        return Computing::run();
     }
-    let (mut master, slave) = terminal();
-    let cooked = settings(slave.as_raw_fd());
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "device::console::tests::the_escape_key_interrupts_a_guest_that_computes"]);
-    child.env(INSIDE, "1").stdin(slave.try_clone().unwrap()).stdout(std::process::Stdio::null());
-    let own_terminal = || {
-        // SAFETY: the call has no preconditions.
-        if unsafe { libc::setsid() } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the ioctl takes a number.
-        match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: the closure only makes system calls, which is allowed between fork and exec.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut child, own_terminal) };
-    let mut child = child.spawn().unwrap();
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while settings(slave.as_raw_fd()) == cooked {
-        assert!(std::time::Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let mut computing = Computing::start("the_escape_key_interrupts_a_guest_that_computes");
     // Neither Ctrl-C nor Ctrl-\ nor Ctrl-Z does anything.
-    master.write_all(b"\x03\x1c\x1a").unwrap();
+    computing.master.write_all(b"\x03\x1c\x1a").unwrap();
     std::thread::sleep(MOMENT);
-    assert!(child.try_wait().unwrap().is_none());
-    master.write_all(b"\x1d").unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGINT));
+    assert!(computing.process.try_wait().unwrap().is_none());
+    computing.master.write_all(b"\x1d").unwrap();
+    computing.assert_ended_by(libc::SIGINT);
+}
+
+#[test]
+fn raw_mode_is_undone_whatever_ends_the_process() {
+    if Computing::is_inside() {
+        return Computing::run();
+    }
+    for signal in [libc::SIGTERM, libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGQUIT, libc::SIGHUP] {
+        let computing = Computing::start("raw_mode_is_undone_whatever_ends_the_process");
+        // SAFETY: the process is our child and not waited for.
+        assert_eq!(unsafe { libc::kill(computing.process.id() as i32, signal) }, 0);
+        computing.assert_ended_by(signal);
+    }
 }

@@ -10,6 +10,32 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Ctrl-], the key that ends a guest in raw mode (as with telnet).
 pub(super) const ESCAPE: u8 = 0x1d;
 
+/// The signals that end a process unless it says otherwise, save SIGKILL, which nothing can be done about, and SIGPIPE, which Rust
+/// programs ignore.
+const FATAL: [libc::c_int; 21] = [
+    libc::SIGABRT,
+    libc::SIGALRM,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGHUP,
+    libc::SIGILL,
+    libc::SIGINT,
+    libc::SIGIO,
+    libc::SIGPROF,
+    libc::SIGPWR,
+    libc::SIGQUIT,
+    libc::SIGSEGV,
+    libc::SIGSTKFLT,
+    libc::SIGSYS,
+    libc::SIGTERM,
+    libc::SIGTRAP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGVTALRM,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+];
+
 /// How the terminal was before [`RawMode`]; null where there is nothing to undo.
 static SAVED: AtomicPtr<Saved> = AtomicPtr::new(ptr::null_mut());
 
@@ -18,7 +44,7 @@ struct Saved {
     settings: libc::termios,
 }
 
-/// A terminal that passes every key on, until this is dropped or [`restore`] is called.
+/// A terminal that passes every key on, until this is dropped or a signal ends the process.
 #[derive(Debug)]
 pub(super) struct RawMode(());
 
@@ -49,6 +75,7 @@ impl RawMode {
             ));
         }
         let raw_mode = Self(());
+        restore_on_fatal_signals();
         let raw = raw_settings(settings, is_controlling(fd));
         // SAFETY: `raw` is a valid termios that the call only reads.
         if unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) } < 0 {
@@ -68,9 +95,9 @@ impl Drop for RawMode {
     }
 }
 
-/// Undoes raw mode, if a console has set it: for panic hooks and handlers of signals that end the process. Only makes system calls,
-/// never waits or allocates, and may be called at any time and more than once.
-pub fn restore() {
+/// Undoes raw mode, if it is in force. May be called from a signal handler, at any time and more than once: only makes system calls,
+/// never waits or allocates.
+pub(super) fn restore() {
     let saved = SAVED.swap(ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: the pointer is null, or came from `Box::into_raw` in `RawMode::enter`, and the swap made it ours alone. It is
     // never freed, as freeing is not allowed in a signal handler: 64 bytes for each raw console.
@@ -86,6 +113,39 @@ pub fn restore() {
     }
     // SAFETY: the settings are what `tcgetattr` gave; the call only reads them.
     unsafe { libc::tcsetattr(saved.fd, libc::TCSANOW, &raw const saved.settings) };
+}
+
+/// Has [`restore`] called before a signal ends the process: one that is raised by a panic of a program that aborts on it, too.
+///
+/// The handlers stay when raw mode has ended, as they then do what no handler would. Whoever sets others later, as the monitor does
+/// for SIGTERM and the like, ends in a way that drops [`RawMode`].
+fn restore_on_fatal_signals() {
+    for signal in FATAL {
+        let mut old = MaybeUninit::uninit();
+        // SAFETY: the call writes the action to `old`.
+        if unsafe { libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) } < 0 {
+            continue;
+        }
+        // SAFETY: the call has succeeded and filled it in.
+        let mut action: libc::sigaction = unsafe { old.assume_init() };
+        // For a bad access, Rust's standard library has a handler, which explains stack overflows and does no more.
+        let replaceable =
+            action.sa_sigaction == libc::SIG_DFL || signal == libc::SIGSEGV || signal == libc::SIGBUS;
+        if !replaceable {
+            continue;
+        }
+        action.sa_sigaction = restore_and_end as extern "C" fn(_) as *const () as usize;
+        // ONSTACK: the stack may be what is broken.
+        action.sa_flags = libc::SA_RESETHAND | libc::SA_NODEFER | libc::SA_ONSTACK;
+        // SAFETY: the action is valid, and its handler does only what may be done in one.
+        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    }
+}
+
+extern "C" fn restore_and_end(signal: libc::c_int) {
+    restore();
+    // SAFETY: the call has no preconditions. The default action is in place again (RESETHAND) and ends the process.
+    unsafe { libc::raise(signal) };
 }
 
 /// Whether `fd` is a terminal.
