@@ -136,8 +136,10 @@ impl Interrupts {
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = libc::SIGALRM;
         event.sigev_value = libc::sigval { sival_ptr: ptr::without_provenance_mut(timer as usize) };
-        // SAFETY: gettid has no arguments and cannot fail.
-        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        // Not the C library's `gettid`: the standard library declares it as a weak symbol, and once link-time optimisation has
+        // merged the two, a static link leaves it null.
+        // SAFETY: the call has no arguments and cannot fail.
+        event.sigev_notify_thread_id = unsafe { libc::syscall(libc::SYS_gettid) } as libc::pid_t;
         let mut id: libc::timer_t = ptr::null_mut();
         // SAFETY: both pointers are to live values of the types that the call takes.
         check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id) })?;
