@@ -5,6 +5,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use talc::TalcCell;
 use talc::base::Talc;
 use talc::base::binning::Binning;
@@ -18,6 +19,13 @@ const OVERHEAD: u64 = 4096;
 
 #[global_allocator]
 static HEAP: Heap = Heap(TalcCell::new(BootMemory { small_claimed: false, heap_end: None, used: 0 }));
+
+static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether an allocation ever failed.
+pub(crate) fn is_exhausted() -> bool {
+    EXHAUSTED.load(Ordering::Relaxed)
+}
 
 struct Heap(TalcCell<BootMemory>);
 
@@ -59,33 +67,43 @@ unsafe impl Send for BootMemory {}
 // SAFETY: neither function allocates.
 unsafe impl Source for BootMemory {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let boot_info = crate::boot_info();
-        if !talc.source.small_claimed {
-            talc.source.small_claimed = true;
-            let Range { start, length } = boot_info.small_heap;
-            // SAFETY: the monitor left this memory to the guest, and nothing else in the guest uses it. Where it
-            // is too small for talc, it stays unused.
-            if unsafe { talc.claim(start as *mut u8, length as usize) }.is_some() {
-                return Ok(());
-            }
+        let result = grow(talc, layout);
+        if result.is_err() {
+            EXHAUSTED.store(true, Ordering::Relaxed);
         }
-        let Range { start, length } = boot_info.heap;
-        let wanted = (layout.size() as u64).checked_add(layout.align() as u64 + OVERHEAD).ok_or(())?;
-        let left = length - talc.source.used;
-        let step = wanted.checked_next_multiple_of(STEP).ok_or(())?;
-        if step > left {
-            return Err(());
-        }
-        let used = talc.source.used + step;
-        let end = match talc.source.heap_end {
-            // SAFETY: the memory up to the new end is the monitor's gift, not used by anything else, and behind the old
-            // end that talc itself returned.
-            Some(old) => unsafe { talc.extend(old, (start + used) as *mut u8) },
-            // SAFETY: the monitor left this memory to the guest, and nothing else in the guest uses it.
-            None => unsafe { talc.claim(start as *mut u8, step as usize) }.ok_or(())?,
-        };
-        talc.source.used = used;
-        talc.source.heap_end = Some(end);
-        Ok(())
+        result
     }
+}
+
+/// Gives talc the next piece, large enough for `layout`.
+fn grow<B: Binning>(talc: &mut Talc<BootMemory, B>, layout: Layout) -> Result<(), ()> {
+    let boot_info = crate::boot_info();
+    if !talc.source.small_claimed {
+        talc.source.small_claimed = true;
+        let Range { start, length } = boot_info.small_heap;
+        // SAFETY: the monitor left this memory to the guest, and nothing else in the guest uses it. Where it
+        // is too small for talc, it stays unused.
+        if unsafe { talc.claim(start as *mut u8, length as usize) }.is_some() {
+            return Ok(());
+        }
+    }
+    let Range { start, length } = boot_info.heap;
+    let wanted = (layout.size() as u64).checked_add(layout.align() as u64 + OVERHEAD).ok_or(())?;
+    let left = length - talc.source.used;
+    // All that is left may do, together with what is free before it; if not, talc asks again, and nothing is left.
+    let step = wanted.checked_next_multiple_of(STEP).ok_or(())?.min(left);
+    if step == 0 {
+        return Err(());
+    }
+    let used = talc.source.used + step;
+    let end = match talc.source.heap_end {
+        // SAFETY: the memory up to the new end is the monitor's gift, not used by anything else, and behind the old
+        // end that talc itself returned.
+        Some(old) => unsafe { talc.extend(old, (start + used) as *mut u8) },
+        // SAFETY: the monitor left this memory to the guest, and nothing else in the guest uses it.
+        None => unsafe { talc.claim(start as *mut u8, step as usize) }.ok_or(())?,
+    };
+    talc.source.used = used;
+    talc.source.heap_end = Some(end);
+    Ok(())
 }

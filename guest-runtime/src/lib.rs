@@ -29,6 +29,7 @@ pub use ukvm_abi as abi;
 pub mod block;
 mod c_library;
 pub mod console;
+mod critical_section;
 pub mod device;
 mod doorbell;
 pub mod entropy;

@@ -1,25 +1,44 @@
 //! The end of a guest that found its own state impossible.
 
-use crate::{console, doorbell, ring};
+use crate::{console, doorbell, heap, ring};
+use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ukvm_abi::doorbell::Function;
 use ukvm_abi::ring::PANIC_MAX;
 
-/// Text on the stack: a panic can come from anywhere, the allocator included.
-struct Text {
-    bytes: [u8; PANIC_MAX],
-    length: usize,
+static MESSAGE: Message = Message { bytes: UnsafeCell::new([0; PANIC_MAX]), length: AtomicUsize::new(0) };
+
+/// The message of the panic. Static, as a panic can come from anywhere, the allocator and a full stack included; and so that
+/// a panic while panicking adds to it.
+struct Message {
+    bytes: UnsafeCell<[u8; PANIC_MAX]>,
+    length: AtomicUsize,
 }
 
-impl Write for Text {
+// SAFETY: a guest has one vCPU, and no reference into the bytes outlives the call that makes it.
+unsafe impl Sync for Message {}
+
+impl Message {
+    fn address(&self) -> *mut u8 {
+        self.bytes.get().cast()
+    }
+
+    fn length(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+}
+
+impl Write for &Message {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = &mut self.bytes[self.length..];
+        let length = self.length();
         // Cut at a character, so that the message stays UTF-8.
-        let taken = text.floor_char_boundary(room.len());
-        room[..taken].copy_from_slice(&text.as_bytes()[..taken]);
-        self.length += taken;
+        let taken = text.floor_char_boundary(PANIC_MAX - length);
+        let end = self.address().wrapping_add(length);
+        // SAFETY: `taken` bytes are left behind `end`, and nobody else looks at them now.
+        unsafe { end.copy_from_nonoverlapping(text.as_ptr(), taken) };
+        self.length.store(length + taken, Ordering::Relaxed);
         if taken == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
@@ -27,20 +46,31 @@ impl Write for Text {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     static PANICKING: AtomicBool = AtomicBool::new(false);
-    let mut text = Text { bytes: [0; PANIC_MAX], length: 0 };
     if PANICKING.swap(true, Ordering::Relaxed) {
-        // A message whose formatting panics, or the output below: say the least.
-        let _ = text.write_str("a panic while panicking");
-    } else {
-        // The place comes first: it is short, and a long message is cut off. A full buffer is no error here.
+        // Its message may be what panics: the place must do. A full buffer is no error here, nor below.
         let _ = match info.location() {
-            Some(place) => write!(text, "{place}: {}", info.message()),
-            None => write!(text, "{}", info.message()),
+            Some(place) => write!(&MESSAGE, "; then a panic while panicking at {place}"),
+            None => (&MESSAGE).write_str("; then a panic while panicking"),
         };
+    } else {
+        let _ = describe(info);
         console::drain();
     }
-    ring::state_panic(&text.bytes[..text.length]);
+    ring::state_panic(MESSAGE.address() as u64, MESSAGE.length() as u64);
     doorbell::end(Function::Panic, 0)
+}
+
+/// The place comes first: it is short, and a long message is cut off.
+fn describe(info: &PanicInfo<'_>) -> fmt::Result {
+    let message = info.message();
+    match info.location() {
+        // Where the standard library gives up on an allocation, it knows neither a place in the program nor a way out.
+        Some(place) if place.file().ends_with("alloc/src/alloc.rs") && heap::is_exhausted() => {
+            write!(&MESSAGE, "out of memory: {message}, give the guest more with `--mem`")
+        }
+        Some(place) => write!(&MESSAGE, "{place}: {message}"),
+        None => write!(&MESSAGE, "{message}"),
+    }
 }
 
 /// The personality routine that precompiled crates refer to. Nothing unwinds, so nothing calls it.

@@ -285,10 +285,10 @@ pub(crate) fn is_at_rest() -> bool {
 }
 
 /// Names the message of a panic to the monitor; where the ring is in use further up the stack, says nothing.
-pub(crate) fn state_panic(message: &[u8]) {
+pub(crate) fn state_panic(address: u64, length: u64) {
     STATE.try_with(|state| {
         if let Some(ring) = &state.ring {
-            ring.set_panic(message.as_ptr() as u64, message.len() as u64);
+            ring.set_panic(address, length);
         }
     });
 }

@@ -2,15 +2,14 @@
 //!
 //! # When output appears
 //!
-//! All output passes through a buffer in the order in which it was written. It is handed to the host
-//!
-//! - when a [`print!`](crate::print) or [`println!`](crate::println) ends with a line feed: at once, by one exit to the monitor,
-//!   so that it is seen even if the next instruction is a fault or the start of an hour's computing;
-//! - else at the next `enter`: when no task can go on, or after a bounded number of polls;
-//! - at the latest when the program ends or panics, which waits until the host has taken it.
+//! All output passes through a buffer in the order in which it was written. [`print!`](crate::print) and
+//! [`println!`](crate::println) hand it to the host at once, by one exit to the monitor for each call, line feed or not: so it is seen even
+//! if the next instruction is a fault or the start of an hour's computing. [`write_all`] leaves it in the buffer until the next
+//! `enter`, when no task can go on or after a bounded number of polls, which costs nothing of its own. The end of the program and a
+//! panic wait until the host has taken all.
 //!
 //! While the host takes nothing (a pipe that nobody reads), the buffer holds 16 KiB. After that `print!` waits, and the
-//! whole guest with it. A service that must not stall uses [`write_all`], which lets other tasks go on.
+//! whole guest with it; `write_all` lets other tasks go on. A service that must not stall uses that.
 
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
@@ -70,16 +69,11 @@ impl embedded_io_async::Write for Console {
 }
 
 /// What [`print!`](crate::print) writes to.
-struct Printer {
-    ends_line: bool,
-}
+struct Printer;
 
 impl Write for Printer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(last) = text.bytes().next_back() {
-            self.ends_line = last == b'\n';
-            output::write_blocking(text.as_bytes());
-        }
+        output::write_blocking(text.as_bytes());
         Ok(())
     }
 }
@@ -87,14 +81,11 @@ impl Write for Printer {
 /// For [`print!`](crate::print).
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
-    let mut printer = Printer { ends_line: false };
     // The printer never fails; an implementation of `Display` that does has nobody to tell.
-    let _ = printer.write_fmt(arguments);
-    if printer.ends_line {
-        submit();
-        crate::ring::enter(0);
-        crate::ring::reap();
-    }
+    let _ = Printer.write_fmt(arguments);
+    submit();
+    crate::ring::enter(0);
+    crate::ring::reap();
 }
 
 /// Prints to the console. See [`console`](crate::console) for when it appears there.
