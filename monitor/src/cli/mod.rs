@@ -163,20 +163,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) ->
     match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.into_command(started),
         Err(error) => match error.kind() {
-            clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(help(&error))),
+            clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(error.render().to_string())),
             clap::error::ErrorKind::DisplayVersion => {
                 Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
             }
             _ => Err(Error::new(ErrorKind::Usage, usage_error::sentence(&error))),
         },
     }
-}
-
-/// The help, with its headings emphasised where standard output is a terminal.
-fn help(error: &clap::Error) -> String {
-    use std::io::IsTerminal;
-    let text = error.render();
-    if std::io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() }
 }
 
 impl Cli {
