@@ -111,17 +111,18 @@ macro_rules! program {
     };
 
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]) => {
+        // Long names, as the program's own constants must not be hidden where they stand for a number.
         const _: () = {
-            use $crate::abi::{manifest, note};
-            const MANIFEST: manifest::Manifest<'static> = manifest::Manifest {
+            const UKVM_MANIFEST: $crate::abi::manifest::Manifest<'static> = $crate::abi::manifest::Manifest {
                 min_memory: $memory,
                 stack_size: $stack,
                 devices: $crate::program::checked(&[$($device)*]),
             };
-            const SIZE: usize = note::size(MANIFEST.devices.len());
+            const UKVM_NOTE_SIZE: usize = $crate::abi::note::size(UKVM_MANIFEST.devices.len());
             #[used]
             #[unsafe(link_section = ".note.ukvm")]
-            static NOTE: $crate::program::Note<SIZE> = $crate::program::Note(note::encode(&MANIFEST));
+            static UKVM_NOTE: $crate::program::Note<UKVM_NOTE_SIZE> =
+                $crate::program::Note($crate::abi::note::encode(&UKVM_MANIFEST));
 
             #[unsafe(no_mangle)]
             extern "Rust" fn ukvm_runtime_program_macro_main() -> ! {
@@ -131,16 +132,16 @@ macro_rules! program {
     };
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
         net $name:tt $(: $($flag:ident),+)?; $($rest:tt)*) => {
-        $crate::program!(@parse [$main] [$($device)* manifest::Device {
-            kind: manifest::DeviceKind::Net,
+        $crate::program!(@parse [$main] [$($device)* $crate::abi::manifest::Device {
+            kind: $crate::abi::manifest::DeviceKind::Net,
             flags: 0 $($(| $crate::program!(@net $flag))+)?,
             name: $crate::program!(@name $name),
         },] [$memory] [$stack] $($rest)*);
     };
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
         block $name:tt $(: $($flag:ident),+)?; $($rest:tt)*) => {
-        $crate::program!(@parse [$main] [$($device)* manifest::Device {
-            kind: manifest::DeviceKind::Block,
+        $crate::program!(@parse [$main] [$($device)* $crate::abi::manifest::Device {
+            kind: $crate::abi::manifest::DeviceKind::Block,
             flags: 0 $($(| $crate::program!(@block $flag))+)?,
             name: $crate::program!(@name $name),
         },] [$memory] [$stack] $($rest)*);
@@ -160,14 +161,14 @@ macro_rules! program {
         ));
     };
 
-    (@net optional) => { manifest::OPTIONAL };
+    (@net optional) => { $crate::abi::manifest::OPTIONAL };
     (@net $flag:ident) => {
         ::core::compile_error!(::core::concat!(
             "a network device may be `optional`, not `", ::core::stringify!($flag), "`"
         ))
     };
-    (@block optional) => { manifest::OPTIONAL };
-    (@block writable) => { manifest::WRITABLE };
+    (@block optional) => { $crate::abi::manifest::OPTIONAL };
+    (@block writable) => { $crate::abi::manifest::WRITABLE };
     (@block $flag:ident) => {
         ::core::compile_error!(::core::concat!(
             "a block device may be `writable` and `optional`, not `", ::core::stringify!($flag), "`"
