@@ -49,7 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   ukvm-run hello.elf 3                         run a program with the argument 3
   ukvm-run --net tap0 --disk data.img app.elf  with a network and a disk
-  ukvm-run --disk src=a.img,ro --disk dst=b.img blkcopy.elf
+  ukvm-run --disk source=a.img,ro --disk target=b.img blkcopy.elf
                                                with two disks, each under the name that
                                                the program gives it, the first read-only
   ukvm-run --timeout 5s --report run.json app.elf
