@@ -1,0 +1,131 @@
+//! What a stack is told when it is opened.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+use smoltcp::wire::{IpCidr, Ipv4Address, Ipv6Address};
+
+/// The most addresses of a stack, the link-local one not counted.
+pub const MAX_ADDRESSES: usize = 7;
+/// The largest window that TCP can state, in bytes (RFC 7323, section 2.3).
+const MAX_TCP_BUFFER: usize = 1 << 30;
+/// The least MTU of a link that carries IPv6, in bytes (RFC 8200, section 5).
+pub(crate) const IPV6_MIN_MTU: u16 = 1280;
+
+/// The addresses and limits of a stack. The default has no address but the link-local one of IPv6.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Unicast addresses with their prefix lengths, at most [`MAX_ADDRESSES`]. The link-local address of IPv6 that follows
+    /// from the hardware address comes by itself.
+    pub addresses: Vec<IpCidr>,
+    /// Where IPv4 packets to other networks go.
+    pub gateway_v4: Option<Ipv4Address>,
+    /// Where IPv6 packets to other networks go.
+    pub gateway_v6: Option<Ipv6Address>,
+    /// The most TCP connections at once, those included that are being opened or closed. `None`: as many as
+    /// [`buffer_memory`](Self::buffer_memory) has room for.
+    pub max_connections: Option<usize>,
+    /// The most bytes of buffers of all TCP connections together. `None`: the runtime takes half of the guest's memory; a stack
+    /// on its own has no such limit. SYNs that find no room are dropped, so that their senders try again.
+    pub buffer_memory: Option<usize>,
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.addresses.len() > MAX_ADDRESSES {
+            return Err(ConfigError::TooManyAddresses(self.addresses.len()));
+        }
+        for cidr in &self.addresses {
+            if !cidr.address().is_unicast() {
+                return Err(ConfigError::NotUnicast(*cidr));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`Config`] was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// This many addresses were given, more than [`MAX_ADDRESSES`].
+    TooManyAddresses(usize),
+    /// An address is a multicast or broadcast address, or the unspecified one.
+    NotUnicast(IpCidr),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyAddresses(count) => {
+                write!(f, "{count} addresses are too many: give at most {MAX_ADDRESSES}")
+            }
+            Self::NotUnicast(cidr) => write!(f, "{cidr} cannot be an own address: give a unicast address"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// The link that a stack drives.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// The hardware address; it must be unicast.
+    pub mac: [u8; 6],
+    /// The most bytes of a frame's payload behind its Ethernet header, at least 68 (RFC 791).
+    pub mtu: u16,
+    /// Bytes that the stack leaves free at the start of each frame to be sent, for a header of the device.
+    pub headroom: usize,
+}
+
+/// How TCP sockets are made. Start from the default and change what matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Listeners: the most connections that are being opened or wait to be accepted. SYNs beyond are dropped, so that their
+    /// senders try again. They take memory only once they come. Default: 1024.
+    pub backlog: usize,
+    /// Bytes of each connection's receive buffer, from 1 to 1 GiB: the most that the peer may send ahead. Default: 16 KiB.
+    pub receive_buffer: usize,
+    /// Bytes of each connection's send buffer, at least 1: the most that is on its way. Default: 16 KiB.
+    pub send_buffer: usize,
+    /// After how long a silence to ask whether the peer is still there. If four questions in a row stay unanswered,
+    /// the connection is reset. Default: never.
+    pub keep_alive: Option<Duration>,
+    /// Whether a small piece of data waits while other data is under way (RFC 896). Default: no, as all that is written
+    /// in one turn of the executor leaves together anyway.
+    pub nagle: bool,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            receive_buffer: 16 << 10,
+            send_buffer: 16 << 10,
+            keep_alive: None,
+            nagle: false,
+        }
+    }
+}
+
+impl TcpOptions {
+    /// Whether smoltcp can make a socket with these sizes.
+    pub(crate) fn is_possible(&self) -> bool {
+        (1..=MAX_TCP_BUFFER).contains(&self.receive_buffer)
+            && (1..=MAX_TCP_BUFFER).contains(&self.send_buffer)
+    }
+}
+
+/// How UDP sockets are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// Bytes of datagrams that wait to be received, at least one MTU. Default: 64 KiB.
+    pub receive_buffer: usize,
+    /// How many datagrams may wait to be received. What comes beyond is dropped. Default: 256.
+    pub receive_datagrams: usize,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self { receive_buffer: 64 << 10, receive_datagrams: 256 }
+    }
+}

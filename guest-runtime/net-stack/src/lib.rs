@@ -1,0 +1,92 @@
+//! TCP/IP behind async sockets: smoltcp for the protocols, this crate for who waits for what.
+//!
+//! There is no I/O here, no clock and no executor, so that the same code runs in a guest and in a test on a host. A [`Stack`]
+//! comes with a [`Wire`], its driver's end; `ukvm-runtime` connects that to a network device.
+//!
+//! Ethernet, ARP, IPv4, IPv6 with neighbor discovery, ICMP echo, UDP, TCP. Not there: fragments (they are dropped),
+//! multicast groups, address configuration, a loopback of its own.
+//!
+//! 1. `classify`: which connection a frame belongs to, if any.
+//! 2. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
+//! 3. `connection`: all TCP connections, found by address, by time, and by having something to do.
+//! 4. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 5. [`Wire`]: what drivers use.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod classify;
+mod config;
+mod connection;
+mod engine;
+mod listener;
+mod options;
+mod tcp;
+mod udp;
+mod wire;
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+
+pub use config::{Config, ConfigError, Link, MAX_ADDRESSES, TcpOptions, UdpOptions};
+pub use engine::Counters;
+pub use listener::{Accept, BindError, TcpListener};
+pub use options::{Options, OptionsError};
+pub use smoltcp::socket::udp::UdpMetadata;
+pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv6Address};
+pub use tcp::{ConnectError, ReadHalf, TcpError, TcpStream, WriteHalf};
+pub use udp::{UdpError, UdpSocket};
+pub use wire::{Outgoing, Wire};
+
+/// A network stack; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Stack(engine::Shared);
+
+impl Stack {
+    /// A stack on `link`, and its driver's end. `seed` should be random and secret: sequence numbers and ports come from
+    /// it. `clock` is monotonic.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`].
+    ///
+    /// # Panics
+    ///
+    /// If the link's hardware address is not unicast.
+    pub fn new(
+        link: &Link,
+        config: &Config,
+        seed: u64,
+        clock: fn() -> Duration,
+    ) -> Result<(Self, Wire), ConfigError> {
+        let engine = Rc::new(RefCell::new(engine::Engine::new(link, config, seed, clock)?));
+        Ok((Self(engine.clone()), Wire(engine)))
+    }
+
+    /// Listens for TCP connections to `port`, on all addresses.
+    ///
+    /// # Errors
+    ///
+    /// A [`BindError`].
+    pub fn listen(&self, port: u16, options: TcpOptions) -> Result<TcpListener, BindError> {
+        TcpListener::new(&self.0, port, options)
+    }
+
+    /// The stack's own addresses.
+    pub fn addresses(&self) -> Vec<IpCidr> {
+        self.0.borrow().interface.ip_addrs().to_vec()
+    }
+
+    /// How many TCP connections there are, those included that are being opened or closed.
+    pub fn connections(&self) -> usize {
+        self.0.borrow().connections.len()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        self.0.borrow().counters
+    }
+}
