@@ -18,7 +18,7 @@
 //! 1. Entry, panic, heap and the C functions that compilers call: what every program stands on.
 //! 2. [`ring`]: requests to the monitor and their completions.
 //! 3. [`task`] and [`time`]: who runs next, and sleeping in the monitor when nobody can.
-//! 4. [`console`], [`block`], [`entropy`], [`shutdown`]: what the monitor offers, each on the ring.
+//! 4. [`console`], [`block`], `net`, [`entropy`], [`shutdown`]: what the monitor offers, each on the ring.
 //! 5. [`program!`] and [`Termination`]: how it starts and ends.
 #![no_std]
 
@@ -39,6 +39,8 @@ mod heap;
 mod local;
 mod logger;
 mod mem;
+#[cfg(feature = "net")]
+pub mod net;
 mod panic;
 #[doc(hidden)]
 pub mod program;

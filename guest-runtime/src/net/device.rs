@@ -1,0 +1,208 @@
+//! The driver: carries frames between a stack and the ring.
+//!
+//! A turn takes all completions there are, shows the received frames to the stack, lets the tasks that this woke have
+//! theirs, and then submits all that is to be sent: one exit carries many frames both ways.
+
+use crate::ring::{Queue, completion_entries};
+use crate::{task, time};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use slab::Slab;
+use ukvm_abi::request::{NET_HEADER_SIZE, NET_HEADERS_SIZE, Opcode, Request, Status};
+use ukvm_net_stack::{Outgoing, Wire};
+
+/// The most requests under way in each direction.
+const MOST: usize = 128;
+/// The fewest.
+const LEAST: usize = 16;
+/// What the buffers of one direction take at most, in bytes, unless the fewest take more.
+const MEMORY: usize = 1 << 20;
+/// Bytes of a VLAN tag (IEEE 802.1Q), which a frame may have beyond the MTU.
+const VLAN_TAG: usize = 4;
+/// How long a receive that failed rests.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Offset of `flags` in the header of a frame (`struct virtio_net_hdr`).
+const FLAGS: usize = 0;
+/// In `flags`: the checksum is yet to be computed.
+const NEEDS_CSUM: u8 = 1;
+/// Offset of `gso_type` in the header of a frame: not 0 where the frame is made of several segments.
+const GSO_TYPE: usize = 1;
+
+/// Drives `wire` by a task of its own, for ever.
+pub(super) fn drive(handle: u32, mtu: u16, wire: Wire) {
+    let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(mtu);
+    let count = (MEMORY / size).min(MOST).min(completion_entries() / 4).max(LEAST);
+    for _ in 0..count {
+        wire.release(vec![0; size].into());
+    }
+    let mut driver = Driver {
+        handle,
+        queue: Queue::new(2 * count),
+        wire,
+        receiving: (0..count).map(|_| vec![0; size].into()).collect(),
+        arrived: VecDeque::with_capacity(count),
+        failed: Vec::new(),
+        retry: None,
+        sending: Slab::with_capacity(count),
+        woke_others: false,
+        sleep: None,
+        complained: false,
+    };
+    drop(task::spawn(async move {
+        for token in 0..driver.receiving.len() {
+            driver.post(token as u32);
+        }
+        poll_fn(|context| driver.turn(context)).await
+    }));
+}
+
+struct Driver {
+    handle: u32,
+    queue: Queue,
+    wire: Wire,
+    /// The buffers to receive in; a buffer's index is its token.
+    receiving: Vec<Box<[u8]>>,
+    /// Received and not yet shown to the stack: tokens, and bytes with the header.
+    arrived: VecDeque<(u32, usize)>,
+    /// Tokens of buffers whose requests failed, to be tried again after a pause.
+    failed: Vec<u32>,
+    /// When the pause is over.
+    retry: Option<Duration>,
+    /// The buffers under way to the device; a buffer's key is its token, counted on from the receiving ones.
+    sending: Slab<Box<[u8]>>,
+    /// The stack has woken tasks, which go first.
+    woke_others: bool,
+    sleep: Option<(Duration, time::Sleep)>,
+    complained: bool,
+}
+
+impl Driver {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.take_completions();
+            self.wire.register(context.waker());
+            if self.show_received() {
+                self.woke_others = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.woke_others = false;
+            self.wire.poll();
+            while let Some(frame) = self.wire.transmit() {
+                self.send(frame);
+            }
+            let more = !self.arrived.is_empty() && self.wire.can_receive();
+            if !more && self.queue.poll_ready(context).is_pending() && self.poll_sleep(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn take_completions(&mut self) {
+        while let Some((token, result)) = self.queue.take() {
+            let receiving = self.receiving.len();
+            match ((token as usize).checked_sub(receiving), result) {
+                (None, Ok(length)) => self.arrived.push_back((token, length as usize)),
+                (None, Err(status)) => {
+                    self.complain("receive", status);
+                    self.failed.push(token);
+                    self.retry.get_or_insert_with(|| time::monotonic() + PAUSE);
+                }
+                (Some(key), result) => {
+                    if let Err(status) = result {
+                        self.complain("send", status);
+                    }
+                    self.wire.release(self.sending.remove(key));
+                }
+            }
+        }
+    }
+
+    /// Shows what has arrived to the stack, unless that was just done and the tasks that it woke come first. Whether there
+    /// was anything.
+    fn show_received(&mut self) -> bool {
+        let mut any = false;
+        while !self.woke_others
+            && self.wire.can_receive()
+            && let Some((token, length)) = self.arrived.pop_front()
+        {
+            let bytes = &self.receiving[token as usize];
+            let (header, frame) = bytes[..length.min(bytes.len())].split_at(NET_HEADER_SIZE.min(length));
+            // The guest has not offered the host to take either.
+            let plain = header.get(FLAGS).is_some_and(|flags| flags & NEEDS_CSUM == 0)
+                && header.get(GSO_TYPE) == Some(&0);
+            if plain {
+                self.wire.receive(frame);
+                any = true;
+            }
+            self.post(token);
+        }
+        any
+    }
+
+    /// Has the device receive into a buffer.
+    fn post(&mut self, token: u32) {
+        let buffer = &mut self.receiving[token as usize];
+        let request = Request {
+            opcode: Opcode::NetReceive as u16,
+            device: self.handle,
+            address: buffer.as_mut_ptr() as u64,
+            length: buffer.len() as u64,
+            ..Request::default()
+        };
+        // SAFETY: the buffer is the driver's, whose task never ends and is never cancelled, and nobody touches it until
+        // its token comes back from the queue.
+        unsafe { self.queue.submit(request, token) };
+    }
+
+    fn send(&mut self, frame: Outgoing) {
+        let (address, length) = (frame.buffer.as_ptr() as u64, frame.length as u64);
+        let key = self.sending.insert(frame.buffer);
+        let request = Request {
+            opcode: Opcode::NetSend as u16,
+            device: self.handle,
+            address,
+            length,
+            ..Request::default()
+        };
+        // SAFETY: the buffer stays among those under way, untouched, until its token comes back from the queue; the
+        // driver's task never ends and is never cancelled.
+        unsafe { self.queue.submit(request, (self.receiving.len() + key) as u32) };
+    }
+
+    /// Ready once the stack's deadline is there, or a failed receive has rested.
+    fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = [self.wire.deadline(), self.retry].into_iter().flatten().min() else {
+            self.sleep = None;
+            return Poll::Pending;
+        };
+        if self.sleep.as_ref().is_none_or(|&(old, _)| old != deadline) {
+            self.sleep = Some((deadline, time::sleep_until(deadline)));
+        }
+        let Some((_, sleep)) = &mut self.sleep else { return Poll::Pending };
+        if Pin::new(sleep).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.sleep = None;
+        if self.retry.take_if(|retry| *retry <= time::monotonic()).is_some() {
+            for token in core::mem::take(&mut self.failed) {
+                self.post(token);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Says so once.
+    fn complain(&mut self, what: &str, status: Status) {
+        if !core::mem::replace(&mut self.complained, true) {
+            log::warn!("the host failed to {what} a frame: {status:?}");
+        }
+    }
+}

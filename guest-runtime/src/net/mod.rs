@@ -1,0 +1,117 @@
+//! The network: TCP and UDP sockets on a network device.
+//!
+//! ```ignore
+//! let stack = net::Stack::open("service", config)?;
+//! let listener = stack.listen(80, net::TcpOptions::default())?;
+//! loop {
+//!     let (stream, peer) = listener.accept().await;
+//!     task::spawn(serve(stream, peer));
+//! }
+//! ```
+//!
+//! The protocols are smoltcp's, the sockets those of the crate `ukvm-net-stack`; here they are joined to a device. Streams are
+//! `embedded_io_async` readers and writers. [`Options`] takes addresses and ports from a program's arguments.
+
+mod device;
+
+pub use ukvm_net_stack::{
+    Accept, BindError, Config, ConfigError, ConnectError, Counters, IpAddress, IpCidr, IpEndpoint,
+    Ipv4Address, Ipv6Address, MAX_ADDRESSES, Options, OptionsError, ReadHalf, TcpError, TcpListener,
+    TcpOptions, TcpStream, UdpError, UdpMetadata, UdpOptions, UdpSocket, WriteHalf,
+};
+
+use crate::abi::exit_status;
+use crate::local::Local;
+use crate::{entropy, time};
+use core::fmt;
+use core::ops::Deref;
+use ukvm_abi::manifest::DeviceKind;
+use ukvm_net_stack::Link;
+
+/// The devices that have a stack, a bit for each handle; a program has 64 devices at most.
+static OPENED: Local<u64> = Local::new(0);
+
+/// The network stack of a device; clones are the same one. It is used as the [`ukvm_net_stack::Stack`] that it
+/// holds.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    stack: ukvm_net_stack::Stack,
+    mac: [u8; 6],
+    mtu: u16,
+}
+
+/// Why [`Stack::open`] failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// There is no such device.
+    Device(crate::device::OpenError),
+    /// The device has a stack already.
+    InUse,
+    /// The addresses cannot be used.
+    Config(ConfigError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => error.fmt(f),
+            Self::InUse => f.write_str("the network device has a stack already, use a clone of that"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+impl Stack {
+    /// A stack on the device that the program declared as `net NAME;`. A task of its own drives it from now on. Each
+    /// device can have one.
+    ///
+    /// # Errors
+    ///
+    /// An [`OpenError`].
+    pub fn open(name: &str, mut config: Config) -> Result<Self, OpenError> {
+        let (handle, info) = crate::device::find(DeviceKind::Net, name).map_err(OpenError::Device)?;
+        let bit = 1 << (handle - 1);
+        if OPENED.with(|opened| *opened & bit != 0) {
+            return Err(OpenError::InUse);
+        }
+        config.buffer_memory.get_or_insert(crate::boot_info().memory_size as usize / 4 * 3);
+        let mut seed = [0; 8];
+        entropy::fill(&mut seed);
+        let link = Link { mac: info.mac, mtu: info.mtu, headroom: ukvm_abi::request::NET_HEADER_SIZE };
+        let (stack, wire) =
+            ukvm_net_stack::Stack::new(&link, &config, u64::from_ne_bytes(seed), time::monotonic)
+                .map_err(OpenError::Config)?;
+        OPENED.with(|opened| *opened |= bit);
+        device::drive(handle, info.mtu, wire);
+        Ok(Self { stack, mac: info.mac, mtu: info.mtu })
+    }
+
+    /// The device's hardware address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The most bytes of a frame's payload behind its Ethernet header.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+}
+
+impl Deref for Stack {
+    type Target = ukvm_net_stack::Stack;
+
+    fn deref(&self) -> &Self::Target {
+        &self.stack
+    }
+}
+
+/// What the program's arguments say of the network, for programs that take no others. Where they cannot be understood,
+/// says why and ends the guest with [`USAGE`](exit_status::USAGE).
+pub fn options() -> Options {
+    Options::parse_all(crate::args()).unwrap_or_else(|error| {
+        crate::println!("error: {error}");
+        crate::exit(exit_status::USAGE)
+    })
+}
