@@ -1,1 +1,19 @@
-//! Tests of ukvm as its users see it.
+//! What the end-to-end tests in `tests/tests/suite` are made of.
+//!
+//! - [`suite`]: what a test is, what it needs of the host, and how all of them are run and counted.
+//! - [`artifacts`]: the monitor and the guests that are tested.
+//! - [`run`]: a monitor with a guest as a child process, and what came out of it.
+//! - [`network`]: network namespaces and TAP devices.
+//! - [`user`]: the same as an ordinary user.
+//! - [`terminal`]: a pseudo-terminal.
+//! - [`elf`]: ELF files that are broken in one place.
+//! - [`files`]: disk images, other files and outside programs.
+
+pub mod artifacts;
+pub mod elf;
+pub mod files;
+pub mod network;
+pub mod run;
+pub mod suite;
+pub mod terminal;
+pub mod user;

@@ -1,0 +1,50 @@
+//! The monitor and the guests that are tested.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Where they are.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    /// `ukvm-run` as users get it.
+    pub monitor: PathBuf,
+    /// `slow-disk-run`, the monitor with a disk that hangs.
+    pub slow_disk_monitor: PathBuf,
+    /// The directory of the guests, each `NAME.elf`.
+    pub guests: PathBuf,
+}
+
+static ARTIFACTS: OnceLock<Artifacts> = OnceLock::new();
+
+impl Artifacts {
+    /// All of them in one directory, as the emulated machine has them.
+    #[must_use]
+    pub fn in_directory(directory: &Path) -> Self {
+        Self {
+            monitor: directory.join("ukvm-run"),
+            slow_disk_monitor: directory.join("slow-disk-run"),
+            guests: directory.into(),
+        }
+    }
+
+    /// Makes these the ones that all tests use. The first call counts.
+    pub fn use_for_all(self) {
+        ARTIFACTS.get_or_init(|| self);
+    }
+}
+
+/// The ones that all tests use.
+///
+/// # Panics
+///
+/// Before [`Artifacts::use_for_all`].
+#[must_use]
+pub fn artifacts() -> &'static Artifacts {
+    ARTIFACTS.get().expect("the suite sets the artifacts before it runs a test")
+}
+
+/// The ELF file of a guest.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    artifacts().guests.join(format!("{name}.elf"))
+}

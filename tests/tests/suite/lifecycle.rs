@@ -1,0 +1,128 @@
+//! Many guests: one after the other and all at once, and nothing is left of them.
+
+use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
+use ukvm_tests::network::{in_namespace, interfaces};
+use ukvm_tests::run::{Run, Running};
+use ukvm_tests::suite::{Need, in_rig};
+
+ukvm_tests::tests! {
+    a_thousand_in_a_row .needs(&[Need::Network]) .alone();
+    a_hundred_at_once .needs(&[Need::Network]) .alone();
+}
+
+/// What the host has given away.
+#[derive(Debug)]
+struct Use {
+    /// Bytes of memory.
+    memory: u64,
+    /// Open files, of all processes.
+    files: u64,
+    /// Processes of the monitor, ended ones that nobody has waited for among them.
+    monitors: usize,
+    interfaces: Vec<String>,
+}
+
+impl Use {
+    fn now() -> Self {
+        let memory = std::fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
+        let kibibytes = |name: &str| -> u64 {
+            let line =
+                memory.lines().find_map(|line| line.strip_prefix(name)).expect("a line of /proc/meminfo");
+            line.trim().trim_end_matches(" kB").parse().expect("a number")
+        };
+        let files = std::fs::read_to_string("/proc/sys/fs/file-nr").expect("/proc/sys/fs/file-nr");
+        Self {
+            memory: (kibibytes("MemTotal:") - kibibytes("MemAvailable:")) << 10,
+            files: files.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number"),
+            monitors: monitors(),
+            interfaces: interfaces(),
+        }
+    }
+
+    /// Asserts that nothing is left of `guests` guests, but for what the rest of the machine did meanwhile.
+    fn nothing_is_left(&self, guests: u64) {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        loop {
+            let now = Self::now();
+            let memory = now.memory.saturating_sub(self.memory);
+            let files = now.files.saturating_sub(self.files);
+            let gone = now.monitors <= self.monitors && now.interfaces == self.interfaces;
+            // A page or a descriptor a guest would be more than this.
+            if gone && memory < 32 << 20 && files < guests {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{guests} guests later {self:?} is {now:?}");
+            // The kernel frees much of it when it has time.
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+fn monitors() -> usize {
+    let processes = std::fs::read_dir("/proc").expect("/proc");
+    let names =
+        processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "ukvm-run").count()
+}
+
+fn a_thousand_in_a_row() {
+    in_namespace(|| {
+        // The first few fill the kernel's caches.
+        (0..20).for_each(one);
+        let before = Use::now();
+        let guests = if in_rig() { 100 } else { 1000 };
+        let start = Instant::now();
+        (0..guests).for_each(one);
+        println!("{guests} guests in a row, each {:?}", start.elapsed() / guests);
+        before.nothing_is_left(u64::from(guests));
+    });
+}
+
+/// Every way to end, and a TAP now and then.
+fn one(number: u32) {
+    let _ = match number % 8 {
+        0 => Run::guest("boot").option("--net", "tap0").finish().status(0),
+        1 => Run::guest("divide-by-zero").finish().status(139),
+        2 => Run::guest("outcome").args(["panic"]).finish().status(134),
+        _ => Run::guest("status").args(["5"]).finish().status(5),
+    };
+}
+
+fn a_hundred_at_once() {
+    in_namespace(|| {
+        let before = Use::now();
+        let guests: Vec<Running> = (0..100)
+            .map(|number| {
+                let net = format!("tap{number}");
+                Run::guest("mirror").option("--net", net).deadline(Duration::from_secs(60)).start()
+            })
+            .collect();
+        for guest in &guests {
+            guest.wait_for("mirroring\n");
+        }
+        assert_eq!(interfaces().len(), before.interfaces.len() + 100);
+        let own: u64 = guests.iter().map(|guest| memory_beyond_the_guest(guest.pid().as_raw())).sum();
+        println!("100 guests at once, {} KiB of memory each beyond the guest's own", (own / 100) >> 10);
+        assert!(own / 100 < 1 << 20, "{} bytes of memory each beyond the guest's own", own / 100);
+        for guest in &guests {
+            guest.signal(Signal::SIGTERM);
+        }
+        for guest in guests {
+            let _ = guest.wait().status(3).prints("mirroring\n");
+        }
+        before.nothing_is_left(100);
+    });
+}
+
+/// The process's memory in bytes less that of its guest, the largest mapping; what it shares with others counts in parts.
+fn memory_beyond_the_guest(process: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/smaps")).expect("a running process");
+    let field = |name: &str| -> Vec<u64> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        lines.filter_map(|line| line.trim().trim_end_matches(" kB").parse().ok()).collect()
+    };
+    let mappings: Vec<(u64, u64)> = field("Size:").into_iter().zip(field("Pss:")).collect();
+    let guest = mappings.iter().max().expect("a mapping").1;
+    (mappings.iter().map(|(_, shared)| shared).sum::<u64>() - guest) << 10
+}

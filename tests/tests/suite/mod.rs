@@ -1,0 +1,52 @@
+//! The tests by topic. A module per topic, each with its list `TESTS`.
+
+mod abi;
+mod arithmetic;
+mod aslr;
+mod bad_elf;
+mod clock;
+mod concurrency;
+mod console;
+mod disk;
+mod exit_status;
+mod faults;
+mod inspect_report;
+mod kvm;
+mod lifecycle;
+mod manifest;
+mod memory;
+mod net;
+mod options;
+mod runtime;
+mod signals;
+mod terminal;
+
+use ukvm_tests::suite::Test;
+
+/// All tests.
+pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
+    [
+        abi::TESTS,
+        arithmetic::TESTS,
+        aslr::TESTS,
+        bad_elf::TESTS,
+        clock::TESTS,
+        concurrency::TESTS,
+        console::TESTS,
+        disk::TESTS,
+        exit_status::TESTS,
+        faults::TESTS,
+        inspect_report::TESTS,
+        kvm::TESTS,
+        lifecycle::TESTS,
+        manifest::TESTS,
+        memory::TESTS,
+        net::TESTS,
+        options::TESTS,
+        runtime::TESTS,
+        signals::TESTS,
+        terminal::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,31 @@
+//! The runtime: guests that check themselves.
+
+use ukvm_tests::files;
+use ukvm_tests::run::Run;
+
+ukvm_tests::tests! {
+    tasks_timers_and_the_ring_under_load;
+    the_c_functions_that_compilers_call;
+    random_numbers_through_every_crate;
+    a_disk_through_the_ecosystems_traits;
+}
+
+fn tasks_timers_and_the_ring_under_load() {
+    let _ = Run::guest("executor").finish().status(0).quietly();
+}
+
+fn the_c_functions_that_compilers_call() {
+    let _ = Run::guest("mem-functions").finish().status(0).quietly();
+}
+
+fn random_numbers_through_every_crate() {
+    let _ = Run::guest("random").finish().status(0).quietly();
+}
+
+fn a_disk_through_the_ecosystems_traits() {
+    let directory = files::directory();
+    for size in [64 << 10, 1 << 20] {
+        let image = files::sparse(directory.path(), "a.img", size);
+        let _ = Run::guest("disk-traits").option("--disk", &image).finish().status(0).quietly();
+    }
+}

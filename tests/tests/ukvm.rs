@@ -1,0 +1,40 @@
+//! The end-to-end tests: `ukvm-run` as its users see it, on the real KVM, with real guests.
+//!
+//! `UKVM_TEST_ARTIFACTS=DIR` takes the monitor and the guests from DIR, as in a machine without a compiler; without it they are built
+//! first.
+
+mod suite;
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use ukvm_tests::artifacts::Artifacts;
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    if !arguments.list {
+        match artifacts() {
+            Ok(artifacts) => artifacts.use_for_all(),
+            Err(error) => {
+                eprintln!("the tests cannot start: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ukvm_tests::suite::enter_user_namespace();
+    ukvm_tests::suite::run(&arguments, suite::all()).exit_code()
+}
+
+fn artifacts() -> Result<Artifacts> {
+    if let Some(directory) = std::env::var_os("UKVM_TEST_ARTIFACTS") {
+        return Ok(Artifacts::in_directory(Path::new(&directory)));
+    }
+    let guests = xtask::guests::build().context("building the guests")?;
+    let monitor = xtask::monitor::build().context("building the monitor")?;
+    let directory = guests.first().and_then(|guest| guest.parent()).context("there is no guest")?;
+    Ok(Artifacts {
+        monitor,
+        slow_disk_monitor: PathBuf::from(env!("CARGO_BIN_EXE_slow-disk-run")),
+        guests: directory.into(),
+    })
+}
