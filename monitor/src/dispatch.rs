@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use ukvm_abi::request::{Completion, MAX_ENTROPY, Opcode, Request, SYSTEM, Status};
-use ukvm_abi::ring::MonitorRing;
+use ukvm_abi::ring::{MonitorRing, SUBMISSION_ENTRIES};
 
 /// Why the guest does not go on.
 #[derive(Debug)]
@@ -179,12 +179,15 @@ impl Dispatch {
         self.clock.refresh();
         let deadline = self.ring.0.deadline();
         loop {
-            self.serve()?;
+            let all = self.serve()?;
             self.interrupted()?;
+            if !all {
+                continue;
+            }
             if self.ring.0.unreaped().map_err(corrupt)? > 0 || self.clock.now() >= deadline {
                 return Ok(());
             }
-            self.wait(deadline);
+            self.wait_for_devices(deadline);
         }
     }
 
@@ -222,9 +225,18 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Takes all requests for whose completions there is room, and lets the devices carry on.
-    fn serve(&mut self) -> Result<(), Stop> {
-        while let Some(request) = self.ring.0.take().map_err(corrupt)? {
+    /// Takes the requests for whose completions there is room, and lets the devices carry on. `false` where it has left
+    /// some: whatever came from outside goes first, and a request that writes into the rings can go on submitting others.
+    fn serve(&mut self) -> Result<bool, Stop> {
+        let mut all = false;
+        for _ in 0..SUBMISSION_ENTRIES {
+            if self.interrupts.came() {
+                break;
+            }
+            let Some(request) = self.ring.0.take().map_err(corrupt)? else {
+                all = true;
+                break;
+            };
             if let Some(result) = self.start(&request) {
                 self.ring.post(request.user_data, result);
             }
@@ -239,7 +251,7 @@ impl Dispatch {
         if self.console.escape_pressed() && self.shutdown.requested.is_none() {
             self.ask_to_end(libc::SIGINT)?;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Checks a request and starts it. `None`: a device has it, and posts the completion.
@@ -327,14 +339,40 @@ impl Dispatch {
         None
     }
 
+    /// Writes what the guest has printed and the host has not taken yet, for a guest that has come to its end.
+    ///
+    /// # Errors
+    ///
+    /// A [`Stop`] where not all of it could be written: nobody reads it any more, or something came from outside.
+    pub fn drain(&mut self) -> Result<(), Stop> {
+        while !self.console.advance_output(&self.memory, &mut self.ring) {
+            let Pending { timeout, grace, signals, signal } = self.interrupts.take();
+            if timeout {
+                return Err(Stop::Ended(Cause::Timeout));
+            }
+            if grace || signals > 0 {
+                return Err(Stop::Ended(Cause::Signal(self.shutdown.requested.unwrap_or(signal))));
+            }
+            self.wanted.clear();
+            self.console.wait_for_output(&mut self.wanted);
+            self.wait(u64::MAX);
+        }
+        if self.console.output_closed() { Err(Stop::Ended(Cause::OutputClosed)) } else { Ok(()) }
+    }
+
     /// Waits until a device can carry on, something comes from outside, or the deadline passes.
-    fn wait(&mut self, deadline: u64) {
+    fn wait_for_devices(&mut self, deadline: u64) {
         self.wanted.clear();
-        self.wanted.push((self.interrupts.event(), libc::POLLIN));
         self.console.wait_for(&mut self.wanted);
         for device in self.devices.iter().flatten() {
             device.wait_for(&mut self.wanted);
         }
+        self.wait(deadline);
+    }
+
+    /// Waits for what is in `wanted`, for something from outside, or for the deadline.
+    fn wait(&mut self, deadline: u64) {
+        self.wanted.push((self.interrupts.event(), libc::POLLIN));
         self.polled.clear();
         self.polled.extend(self.wanted.iter().map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }));
         let left = Duration::from_nanos(deadline.saturating_sub(self.clock.now()));
@@ -346,6 +384,9 @@ impl Dispatch {
         unsafe {
             libc::ppoll(self.polled.as_mut_ptr(), self.polled.len() as libc::nfds_t, time, std::ptr::null())
         };
+        if self.polled.last().is_some_and(|event| event.revents != 0) {
+            self.interrupts.clear_event();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::memory::PAGE;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use ukvm_abi::ring::{AREA_SIZE, GuestRing, Shape as Rings};
+use ukvm_abi::ring::{self, AREA_SIZE, GuestRing, Shape as Rings, SharedWords};
 
 /// A guest's view of its own dispatch, with a pipe as its console.
 struct Guest {
@@ -27,6 +27,11 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 
 impl Guest {
     fn new() -> Self {
+        Self::with(|_| vec![None])
+    }
+
+    /// A guest with the devices that `devices` makes for its rings.
+    fn with(devices: impl FnOnce(SharedArea) -> Vec<Option<Box<dyn Device>>>) -> Self {
         let wishes = Wishes {
             memory: 8 << 20,
             span: 0..2 * PAGE,
@@ -51,7 +56,7 @@ impl Guest {
             layout: layout.clone(),
             ring: MonitorRing::new(area(), Rings::DEFAULT),
             console: Console::new(&config).unwrap(),
-            devices: vec![None],
+            devices: devices(area()),
             clock: ClockPage::new(clock, 1_000_000, 0, false),
             interrupts: Interrupts::new(false).unwrap(),
             grace: Duration::from_millis(1),
@@ -210,4 +215,86 @@ fn a_panics_message_is_cut_and_must_be_readable() {
         guest.ring.set_panic(address, 8);
         assert_eq!(guest.dispatch.panic_message(), "");
     }
+}
+
+/// A device whose requests write into the rings, as a read from a disk can: there is always room, and always one more.
+#[derive(Debug)]
+struct Endless {
+    rings: SharedArea,
+    served: u32,
+}
+
+impl Device for Endless {
+    fn submit(&mut self, request: &DeviceRequest, _: &Arc<Memory>, done: &mut dyn Completions) {
+        self.served += 1;
+        done.post(request.user_data, Ok(0));
+        self.rings.store_u32_release(ring::SUBMISSION_TAIL, self.served + 1);
+        self.rings.store_u32_release(ring::COMPLETION_HEAD, self.served);
+    }
+
+    fn advance(&mut self, _: &Arc<Memory>, _: &mut dyn Completions) {}
+
+    fn wait_for(&self, _: &mut Vec<(RawFd, libc::c_short)>) {}
+
+    fn counters(&self) -> Counters {
+        Counters { requests_out: self.served.into(), ..Counters::default() }
+    }
+}
+
+#[test]
+fn a_batch_that_never_ends_is_interrupted() {
+    let mut guest = Guest::with(|rings| vec![Some(Box::new(Endless { rings, served: 0 }))]);
+    let endless = Request { device: 1, ..request(Opcode::BlockFlush) };
+    for slot in 0..ring::SUBMISSION_ENTRIES {
+        assert_eq!(guest.ring.submit(&endless), Ok(true), "{slot}");
+    }
+    guest.dispatch.interrupts().arm(Timer::Timeout, Duration::from_millis(20)).unwrap();
+    assert!(matches!(guest.dispatch.enter(), Err(Stop::Ended(Cause::Timeout))));
+    let served = guest.dispatch.counters().1[0].unwrap().requests_out;
+    assert!(served > 512, "{served}: it was endless");
+}
+
+#[test]
+fn a_signal_does_not_keep_a_batch_from_being_taken() {
+    let mut guest = Guest::new();
+    assert_eq!(guest.ask(request(Opcode::ShutdownNotice)), None);
+    for _ in 0..100 {
+        assert_eq!(guest.ring.submit(&request(Opcode::Nop)), Ok(true));
+    }
+    guest.dispatch.interrupts().arm(Timer::Timeout, Duration::from_secs(1000)).unwrap();
+    // SAFETY: the call has no preconditions. SIGALRM is caught, and asks a guest to end unless it is a timer's.
+    unsafe { libc::raise(libc::SIGALRM) };
+    guest.dispatch.enter().unwrap();
+    let completions: Vec<_> = std::iter::from_fn(|| guest.ring.take().unwrap()).collect();
+    assert_eq!(completions.len(), 101);
+    assert_eq!(guest.ring.queued(), 0);
+}
+
+/// Fills the guest's console so that `length` bytes of its heap wait.
+fn print_much(guest: &mut Guest, length: u64) {
+    let address = guest.layout.virtual_address(guest.layout.small_heap.start);
+    assert_eq!(guest.ask(Request { address, length, ..request(Opcode::ConsoleWrite) }), None);
+}
+
+#[test]
+fn the_last_output_gets_to_a_slow_reader() {
+    let mut guest = Guest::new();
+    print_much(&mut guest, 3 << 20);
+    let mut output = guest.output.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = vec![0; 3 << 20];
+        output.read_exact(&mut bytes).map(|()| bytes.len())
+    });
+    guest.dispatch.drain().unwrap();
+    assert_eq!(reader.join().unwrap().unwrap(), 3 << 20);
+}
+
+#[test]
+fn output_that_nobody_takes_does_not_keep_a_guest() {
+    let mut guest = Guest::new();
+    print_much(&mut guest, 3 << 20);
+    guest.dispatch.interrupts().arm(Timer::Timeout, Duration::from_millis(10)).unwrap();
+    assert!(matches!(guest.dispatch.drain(), Err(Stop::Ended(Cause::Timeout))));
+    guest.output = File::open("/dev/null").unwrap();
+    assert!(matches!(guest.dispatch.drain(), Err(Stop::Ended(Cause::OutputClosed))));
 }

@@ -10,11 +10,21 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// The signals that ask a guest to end.
+/// The signals that ask a guest to end. SIGALRM does so too, where it comes from elsewhere than the timers here.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+
+/// The handlers that are in place, and what was there before. Signals are the process's, so guests on several threads share them.
+static CAUGHT: Mutex<Vec<Caught>> = Mutex::new(Vec::new());
+
+struct Caught {
+    signal: libc::c_int,
+    users: usize,
+    before: libc::sigaction,
+}
 
 /// The clocks that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +69,33 @@ thread_local! {
 pub struct Interrupts {
     shared: Rc<Shared>,
     timers: Vec<libc::timer_t>,
-    /// Handlers to put back.
-    replaced: Vec<(libc::c_int, libc::sigaction)>,
+    /// The signals that are caught for this one, among others.
+    caught: Vec<libc::c_int>,
+}
+
+/// As long as this lives, a byte is set to 1 when something comes.
+#[derive(Debug)]
+pub struct Watch(Rc<Shared>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.immediate_exit.store(ptr::null_mut(), Ordering::SeqCst);
+    }
 }
 
 impl Interrupts {
-    /// Catches timers from now on and, with `signals`, SIGTERM, SIGINT and SIGHUP, unless the process ignores them.
+    /// Catches timers from now on and, with `signals`, SIGTERM, SIGINT and SIGHUP, unless the process ignores them. A
+    /// signal counts for the guest of the thread that the kernel hands it to: other threads should block these.
     ///
-    /// A thread has one of these at a time.
+    /// With `signals`, SIGXFSZ is ignored, so that a limit on the size of files is an error of a write and not the end.
     ///
     /// # Errors
     ///
-    /// What the host says.
+    /// `ResourceBusy` where this thread has one already; else what the host says.
     pub fn new(signals: bool) -> io::Result<Self> {
+        if !CURRENT.get().is_null() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "this thread has another guest"));
+        }
         let shared = Rc::new(Shared {
             timers: AtomicU32::new(0),
             signals: AtomicU32::new(0),
@@ -80,9 +104,10 @@ impl Interrupts {
             event: EventFd::new(EFD_NONBLOCK | libc::EFD_CLOEXEC)?,
         });
         CURRENT.set(Rc::as_ptr(&shared));
-        let mut interrupts = Self { shared, timers: Vec::new(), replaced: Vec::new() };
+        let mut interrupts = Self { shared, timers: Vec::new(), caught: Vec::new() };
         interrupts.catch(libc::SIGALRM)?;
         if signals {
+            interrupts.catch(libc::SIGXFSZ)?;
             for signal in SIGNALS {
                 interrupts.catch(signal)?;
             }
@@ -90,32 +115,51 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// Names the byte that makes the virtual processor's next run return at once; null: there is none any more.
-    pub fn watch(&self, immediate_exit: *mut u8) {
+    /// Names the byte that makes the virtual processor's next run return at once.
+    ///
+    /// # Safety
+    ///
+    /// The byte must be there, and nobody may hold a reference to it, until the [`Watch`] is dropped.
+    #[must_use]
+    pub unsafe fn watch(&self, immediate_exit: *mut u8) -> Watch {
         self.shared.immediate_exit.store(immediate_exit, Ordering::SeqCst);
-        if self.shared.timers.load(Ordering::SeqCst) != 0 || self.shared.signals.load(Ordering::SeqCst) != 0 {
+        if self.shared.came() {
             self.shared.end_run();
         }
+        Watch(Rc::clone(&self.shared))
     }
 
-    /// A descriptor that is readable while something came.
+    /// A descriptor that is readable from when something comes until [`clear_event`](Self::clear_event).
     #[must_use]
     pub fn event(&self) -> RawFd {
         self.shared.event.as_raw_fd()
     }
 
-    /// What came since the last call.
+    /// Whether something came since the last [`take`](Self::take). It costs no system call, so that it can be asked often.
+    #[must_use]
+    pub fn came(&self) -> bool {
+        self.shared.came()
+    }
+
+    /// Has [`event`](Self::event) no longer be readable, once a wait has ended by it. What came stays to be taken.
+    pub fn clear_event(&self) {
+        let _ = self.shared.event.read();
+    }
+
+    /// What came since the last call. Nothing in nearly all cases, which then costs no system call.
     #[must_use]
     pub fn take(&self) -> Pending {
         let shared = &self.shared;
         let run = shared.immediate_exit.load(Ordering::SeqCst);
         if !run.is_null() {
-            // SAFETY: `watch` was given the address of a byte in the processor's run structure, which lives until `watch(null)`;
-            // a handler on this same thread is all that writes to it besides.
+            // SAFETY: `watch` was given the address of a byte in the processor's run structure, which lives until the
+            // pointer is null again; a handler on this same thread is all that writes to it besides.
             unsafe { run.write_volatile(0) };
         }
         // Only then: what comes from here on sets the byte again.
-        let _ = shared.event.read();
+        if !shared.came() {
+            return Pending::default();
+        }
         let timers = shared.timers.swap(0, Ordering::SeqCst);
         Pending {
             timeout: timers & Timer::Timeout as u32 != 0,
@@ -158,32 +202,48 @@ impl Interrupts {
     }
 
     fn catch(&mut self, signal: libc::c_int) -> io::Result<()> {
-        // SAFETY: a sigaction of zeroes is a valid value of it.
-        let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: a null pointer says that nothing is to be changed; `old` is live.
-        check(unsafe { libc::sigaction(signal, ptr::null(), &raw mut old) })?;
-        if signal != libc::SIGALRM && old.sa_sigaction == libc::SIG_IGN {
-            return Ok(());
+        let mut caught = CAUGHT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = caught.iter_mut().find(|entry| entry.signal == signal) {
+            entry.users += 1;
+        } else {
+            // SAFETY: a sigaction of zeroes is a valid value of it.
+            let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+            // SAFETY: a null pointer says that nothing is to be changed; `before` is live.
+            check(unsafe { libc::sigaction(signal, ptr::null(), &raw mut before) })?;
+            if signal != libc::SIGALRM && before.sa_sigaction == libc::SIG_IGN {
+                return Ok(());
+            }
+            // SAFETY: as above.
+            let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
+            if signal == libc::SIGXFSZ {
+                new.sa_sigaction = libc::SIG_IGN;
+            } else {
+                new.sa_sigaction = on_signal as extern "C" fn(_, _, _) as *const () as usize;
+                // No SA_RESTART: a call that waits must return.
+                new.sa_flags = libc::SA_SIGINFO;
+            }
+            // SAFETY: `new.sa_mask` is a live signal set.
+            check(unsafe { libc::sigfillset(&raw mut new.sa_mask) })?;
+            // SAFETY: the action is to ignore the signal, or `on_signal`, which has the signature that SA_SIGINFO asks for and calls
+            // nothing that is not async-signal-safe.
+            check(unsafe { libc::sigaction(signal, &raw const new, ptr::null_mut()) })?;
+            caught.push(Caught { signal, users: 1, before });
         }
-        // SAFETY: as above.
-        let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
-        new.sa_sigaction = on_signal as extern "C" fn(_, _, _) as *const () as usize;
-        // No SA_RESTART: a call that waits must return.
-        new.sa_flags = libc::SA_SIGINFO;
-        // SAFETY: `new.sa_mask` is a live signal set.
-        check(unsafe { libc::sigfillset(&raw mut new.sa_mask) })?;
-        // SAFETY: `on_signal` has the signature that SA_SIGINFO asks for and calls nothing that is not async-signal-safe.
-        check(unsafe { libc::sigaction(signal, &raw const new, ptr::null_mut()) })?;
-        self.replaced.push((signal, old));
+        drop(caught);
+        self.caught.push(signal);
         unblock(signal)
     }
 }
 
 impl Shared {
+    fn came(&self) -> bool {
+        self.timers.load(Ordering::SeqCst) != 0 || self.signals.load(Ordering::SeqCst) != 0
+    }
+
     fn end_run(&self) {
         let run = self.immediate_exit.load(Ordering::SeqCst);
         if !run.is_null() {
-            // SAFETY: `watch` was given the address of a byte that lives until `watch(null)`.
+            // SAFETY: `watch` was given the address of a byte that lives until the pointer is null again.
             unsafe { run.write_volatile(1) };
         }
     }
@@ -202,7 +262,7 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _contex
         // SAFETY: with SI_TIMER the value is the one that `arm` gave.
         let value = unsafe { info.si_value() };
         shared.timers.fetch_or(value.sival_ptr.addr() as u32, Ordering::SeqCst);
-    } else if signal != libc::SIGALRM {
+    } else {
         shared.signal.store(signal, Ordering::SeqCst);
         shared.signals.fetch_add(1, Ordering::SeqCst);
     }
@@ -240,9 +300,16 @@ impl Drop for Interrupts {
             // SAFETY: `arm` made the timer, and this is the only place that deletes it.
             unsafe { libc::timer_delete(timer) };
         }
-        for (signal, old) in &self.replaced {
-            // SAFETY: `old` is what the same call returned for this signal.
-            unsafe { libc::sigaction(*signal, &raw const *old, ptr::null_mut()) };
+        let mut caught = CAUGHT.lock().unwrap_or_else(PoisonError::into_inner);
+        for signal in &self.caught {
+            let Some(index) = caught.iter().position(|entry| entry.signal == *signal) else { continue };
+            let Some(entry) = caught.get_mut(index) else { continue };
+            entry.users -= 1;
+            if entry.users == 0 {
+                let Caught { before, .. } = caught.swap_remove(index);
+                // SAFETY: `before` is what the same call returned for this signal.
+                unsafe { libc::sigaction(*signal, &raw const before, ptr::null_mut()) };
+            }
         }
         CURRENT.set(ptr::null());
     }
@@ -256,7 +323,8 @@ mod tests {
     fn a_timer_ends_a_wait_and_the_next_run() {
         let mut interrupts = Interrupts::new(false).unwrap();
         let mut byte = 0_u8;
-        interrupts.watch(&raw mut byte);
+        // SAFETY: the byte lives to the end of the test.
+        let _watch = unsafe { interrupts.watch(&raw mut byte) };
         interrupts.arm(Timer::Grace, Duration::from_millis(5)).unwrap();
         let mut wanted = libc::pollfd { fd: interrupts.event(), events: libc::POLLIN, revents: 0 };
         loop {
@@ -273,7 +341,9 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { (&raw const byte).read_volatile() }, 0);
         assert_eq!(interrupts.take(), Pending::default());
-        interrupts.watch(ptr::null_mut());
+        interrupts.clear_event();
+        // SAFETY: one live pollfd.
+        assert_eq!(unsafe { libc::poll(&raw mut wanted, 1, 0) }, 0);
     }
 
     #[test]
@@ -282,10 +352,47 @@ mod tests {
         interrupts.arm(Timer::Timeout, Duration::ZERO).unwrap();
         std::thread::sleep(Duration::from_millis(5));
         let mut byte = 0_u8;
-        interrupts.watch(&raw mut byte);
+        // SAFETY: the byte lives to the end of the test.
+        let _watch = unsafe { interrupts.watch(&raw mut byte) };
         // SAFETY: the byte is live.
         assert_eq!(unsafe { (&raw const byte).read_volatile() }, 1);
         assert!(interrupts.take().timeout);
-        interrupts.watch(ptr::null_mut());
+    }
+    /// How SIGALRM is dealt with: in this test process only by what is tested here.
+    fn handler() -> usize {
+        // SAFETY: a sigaction of zeroes is a valid value of it.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a null pointer says that nothing is to be changed; `action` is live.
+        check(unsafe { libc::sigaction(libc::SIGALRM, ptr::null(), &raw mut action) }).unwrap();
+        action.sa_sigaction
+    }
+
+    #[test]
+    fn the_end_of_one_guest_leaves_the_signals_of_others_alone() {
+        let mine = Interrupts::new(false).unwrap();
+        let caught = handler();
+        std::thread::spawn(|| drop(Interrupts::new(false).unwrap())).join().unwrap();
+        assert_eq!(handler(), caught);
+        // SAFETY: the call has no preconditions.
+        unsafe { libc::raise(libc::SIGALRM) };
+        assert_eq!((mine.take().signals, mine.shared.signal.load(Ordering::SeqCst)), (1, libc::SIGALRM));
+    }
+
+    #[test]
+    fn a_thread_has_one_guest() {
+        let first = Interrupts::new(false).unwrap();
+        assert!(Interrupts::new(false).is_err());
+        drop(first);
+        drop(Interrupts::new(false).unwrap());
+    }
+
+    #[test]
+    fn nothing_is_watched_longer_than_wanted() {
+        let interrupts = Interrupts::new(false).unwrap();
+        let mut byte = 0_u8;
+        // SAFETY: the byte lives to the end of the test.
+        drop(unsafe { interrupts.watch(&raw mut byte) });
+        interrupts.shared.end_run();
+        assert_eq!(byte, 0);
     }
 }

@@ -13,7 +13,7 @@ use crate::elf::Image;
 use crate::elf::symbols::Symbols;
 use crate::error::{Error, ErrorKind};
 use crate::fault::{Fault, FaultReport, Registers};
-use crate::interrupt::{Interrupts, Timer};
+use crate::interrupt::{Interrupts, Timer, Watch};
 use crate::layout::{self, Layout, Wishes};
 use crate::memory::{Memory, PAGE, SharedArea};
 use crate::observe::counts::ExitCounts;
@@ -41,7 +41,9 @@ use ukvm_abi::ring::{AREA_SIZE, MonitorRing, Shape};
 /// It belongs to the thread that made it: that thread's signals interrupt it.
 #[derive(Debug)]
 pub struct Vm {
-    // In the order in which they may go: the processor and the VM before the memory that they use, which dispatch holds.
+    // In the order in which they may go: what writes to the processor's run structure before the processor, the processor and the
+    // VM before the memory that they use, which dispatch holds.
+    _watch: Watch,
     vcpu: Vcpu,
     _vm: VmFd,
     tables: Tables,
@@ -116,7 +118,8 @@ impl Vm {
         let clock = start_clock(&vcpu, &memory, &layout)?;
         timeline.mark("vCPU ready");
 
-        interrupts.watch(vcpu.immediate_exit());
+        // SAFETY: the byte is there as long as the processor, before which the watch goes, here and in `Vm`; nobody refers to it.
+        let watch = unsafe { interrupts.watch(vcpu.immediate_exit()) };
         let rings =
             SharedArea::new(&memory, &layout.rings).map_err(|error| host("reach the rings", &error))?;
         let placement = Placement {
@@ -141,6 +144,7 @@ impl Vm {
             grace: config.grace,
         });
         Ok(Self {
+            _watch: watch,
             vcpu,
             _vm: vm,
             tables,
@@ -161,8 +165,8 @@ impl Vm {
             Stop::Ended(cause) => cause,
             Stop::Fault(fault) => Cause::Fault(Box::new(self.explain(fault))),
         };
+        let cause = self.drain(cause);
         self.timeline.mark("ended");
-        self.dispatch.interrupts().watch(std::ptr::null_mut());
         let (console, counters) = self.dispatch.counters();
         let devices = self.devices.into_iter().zip(counters).filter_map(|((kind, name), counters)| {
             Some(DeviceObservations { kind, name, counters: counters? })
@@ -176,6 +180,22 @@ impl Vm {
                 devices: devices.collect(),
                 placement: self.placement,
             },
+        }
+    }
+
+    /// Lets the last output of a guest that has ended of itself get to its reader. If it does not, an exit was not all that the
+    /// guest wanted; a panic or a fault remains what is to be told.
+    fn drain(&mut self, cause: Cause) -> Cause {
+        match cause {
+            Cause::Exit(_) => match self.dispatch.drain() {
+                Err(Stop::Ended(instead)) => instead,
+                _ => cause,
+            },
+            Cause::Panic(_) | Cause::Fault(_) => {
+                let _ = self.dispatch.drain();
+                cause
+            }
+            _ => cause,
         }
     }
 

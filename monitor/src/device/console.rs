@@ -21,7 +21,7 @@ use std::sync::Arc;
 use ukvm_abi::boot_info::{CONSOLE_INPUT_TERMINAL, CONSOLE_OUTPUT_TERMINAL};
 use ukvm_abi::request::{Opcode, Status};
 
-/// The most bytes written in one go, so that a guest with much to say does not keep signals and other devices waiting.
+/// The most bytes written, and read, in one go, so that a guest with much to say does not keep signals and other devices waiting.
 const MOST_AT_ONCE: usize = 1 << 20;
 
 /// The console.
@@ -85,6 +85,19 @@ impl Console {
         self.input.escaped()
     }
 
+    /// Writes what the host takes now; whether nothing is left to be written.
+    pub fn advance_output(&mut self, memory: &Memory, done: &mut dyn Completions) -> bool {
+        self.advance_writes(memory, done);
+        self.writes.is_empty()
+    }
+
+    /// What must happen before [`advance_output`](Self::advance_output) can get further, as [`Device::wait_for`] has it.
+    pub fn wait_for_output(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
+        if !self.writes.is_empty() {
+            wanted.push((self.output.fd(), libc::POLLOUT));
+        }
+    }
+
     fn advance_writes(&mut self, memory: &Memory, done: &mut dyn Completions) {
         let mut budget = MOST_AT_ONCE;
         while let Some(request) = self.writes.front_mut() {
@@ -124,10 +137,12 @@ impl Console {
 
     fn advance_reads(&mut self, memory: &Memory, done: &mut dyn Completions) {
         self.input.advance();
-        while let Some(request) = self.reads.front() {
-            let buffer = request.buffer.truncate(MOST_AT_ONCE);
+        let mut budget = MOST_AT_ONCE;
+        while let Some(request) = self.reads.front().filter(|_| budget > 0) {
+            let buffer = request.buffer.truncate(budget);
             match self.input.read(&memory.slice(buffer)) {
                 Ok(count) => {
+                    budget -= count.min(budget);
                     done.post(request.user_data, Ok(count as u64));
                     self.counters.bytes_in += count as u64;
                     self.counters.requests_in += 1;
@@ -172,9 +187,7 @@ impl Device for Console {
     }
 
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
-        if !self.writes.is_empty() {
-            wanted.push((self.output.fd(), libc::POLLOUT));
-        }
+        self.wait_for_output(wanted);
         if let Some(fd) = self.input.wait_for(!self.reads.is_empty()) {
             wanted.push((fd, libc::POLLIN));
         }
