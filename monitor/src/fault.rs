@@ -117,9 +117,10 @@ impl FaultReport {
                 let inside = layout.image.contains(&address.wrapping_sub(layout.slide));
                 let link_address = inside.then(|| address.wrapping_sub(layout.bias));
                 // A return address may be the first of the next function: the call is the byte before it.
-                let looked_up = if depth == 0 { link_address } else { link_address.map(|at| at - 1) };
+                let behind = u64::from(depth > 0);
+                let looked_up = link_address.and_then(|at| at.checked_sub(behind));
                 let name = looked_up.and_then(&symbol);
-                let symbol = name.map(|(name, offset)| (name, offset + u64::from(depth > 0)));
+                let symbol = name.map(|(name, offset)| (name, offset.saturating_add(behind)));
                 Caller { address, link_address, symbol }
             })
             .collect();

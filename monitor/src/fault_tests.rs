@@ -115,3 +115,27 @@ fn what_lies_outside_the_program_has_no_name() {
     assert_eq!(report.callers, [Caller { address: 0x10, link_address: None, symbol: None }]);
     assert!(report.to_string().ends_with("at 0x10 (not in the program)"));
 }
+
+#[test]
+fn any_registers_make_a_report() {
+    let (layout, _) = guest();
+    let stack = layout.virtual_address(layout.stack.start);
+    // A caller that would be before the first byte of the image, and numbers near every edge.
+    let edges =
+        [0, 1, 7, 8, PAGE, layout.slide, code(&layout), stack, u64::MAX - 7, u64::MAX, 1 << 47, 1 << 63];
+    let edges = edges.iter().flat_map(|&edge| [edge, edge.wrapping_sub(1), edge.wrapping_sub(8)]);
+    let edges: Vec<u64> = edges.chain([stack + 4 * PAGE, stack + 4 * PAGE - 16]).collect();
+    for &one in &edges {
+        for &other in &edges {
+            for (vector, error) in [(14, 0x10), (14, 2), (13, 0), (6, 0)] {
+                let fault = Fault::Exception { vector, error, address: other };
+                let report = report(fault, |registers, layout, memory| {
+                    (registers.rip, registers.rcx, registers.rsp, registers.rbp) = (one, other, other, stack);
+                    memory.write(layout.stack.start, &one.to_le_bytes()).unwrap();
+                    memory.write(layout.stack.start + 8, &other.to_le_bytes()).unwrap();
+                });
+                assert!(report.callers.len() <= 1 + MAX_CALLERS && !report.to_string().is_empty());
+            }
+        }
+    }
+}

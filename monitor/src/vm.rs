@@ -69,7 +69,7 @@ impl Vm {
 
         // The program, and what it wants.
         let image = Image::open(&config.program)?;
-        let memory_size = memory_size(&config, &image)?;
+        let memory_size = memory_size(config.memory, image.manifest().min_memory, host_memory())?;
         let bindings = bind(image.manifest(), config.nets, config.disks)?;
         timeline.mark("program checked");
 
@@ -285,10 +285,16 @@ impl Vm {
 }
 
 /// Guest memory in bytes: what the user says, else what the program needs, if the host has it.
-fn memory_size(config: &Config, image: &Image) -> Result<u64, Error> {
-    let least = image.manifest().min_memory;
-    let size = config.memory.unwrap_or(DEFAULT_MEMORY.max(least)).next_multiple_of(PAGE);
+fn memory_size(wanted: Option<u64>, least: u64, host: u64) -> Result<u64, Error> {
+    let size = wanted.unwrap_or(DEFAULT_MEMORY.max(least));
     let fail = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
+    if least > host {
+        return fail(format!(
+            "the program asks for {} of memory, more than the host's {}: run it on a larger host",
+            layout::size(least),
+            layout::size(host >> 20 << 20)
+        ));
+    }
     if size < least {
         let least = layout::size(least.next_multiple_of(1 << 20));
         return fail(format!(
@@ -296,7 +302,6 @@ fn memory_size(config: &Config, image: &Image) -> Result<u64, Error> {
             layout::size(size)
         ));
     }
-    let host = host_memory();
     if size > host {
         return fail(format!(
             "{} of guest memory is more than the host's {}: use a smaller --mem",
@@ -304,7 +309,8 @@ fn memory_size(config: &Config, image: &Image) -> Result<u64, Error> {
             layout::size(host >> 20 << 20)
         ));
     }
-    Ok(size)
+    // No host has so much that this overflows.
+    Ok(size.next_multiple_of(PAGE))
 }
 
 /// The host's memory and swap in bytes.
@@ -313,7 +319,9 @@ fn host_memory() -> u64 {
     let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
     // SAFETY: `info` is live; the call fails for a bad pointer only.
     unsafe { libc::sysinfo(&raw mut info) };
-    (info.totalram.saturating_add(info.totalswap)).saturating_mul(info.mem_unit.into())
+    let bytes = (info.totalram.saturating_add(info.totalswap)).saturating_mul(info.mem_unit.into());
+    // Far more than any host has, so that sums of sizes stay in range whatever it says.
+    bytes.min(1 << 46)
 }
 
 fn wishes(image: &Image, memory: u64, info: u64) -> Wishes {
@@ -478,3 +486,7 @@ fn plain(error: &io::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+#[path = "vm_tests.rs"]
+mod tests;
