@@ -60,16 +60,48 @@ pub(super) fn write(fd: RawFd, from: &VolatileSlice<'_>) -> io::Result<usize> {
     uninterrupted(|| unsafe { libc::pwritev2(fd, &raw const iovec, 1, OWN_POSITION, libc::RWF_NOWAIT) })
 }
 
-/// Plain `read`: waits or not as the descriptor does.
+/// Plain `read`: waits or not as the descriptor does. A wait that a signal ends is `WouldBlock`: the caller looks at what came before
+/// it waits again.
 pub(super) fn read_plainly(fd: RawFd, into: &VolatileSlice<'_>) -> io::Result<usize> {
     let iovec = as_iovec(into);
     // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
-    uninterrupted(|| unsafe { libc::readv(fd, &raw const iovec, 1) })
+    interruptible(unsafe { libc::readv(fd, &raw const iovec, 1) })
 }
 
-/// Plain `write`: waits or not as the descriptor does.
+/// Plain `write`: waits or not as the descriptor does, and as [`read_plainly`] when a signal comes.
 pub(super) fn write_plainly(fd: RawFd, from: &VolatileSlice<'_>) -> io::Result<usize> {
     let iovec = as_iovec(from);
     // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
-    uninterrupted(|| unsafe { libc::writev(fd, &raw const iovec, 1) })
+    interruptible(unsafe { libc::writev(fd, &raw const iovec, 1) })
+}
+
+fn interruptible(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+        error => error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::testing::pipe;
+    use crate::interrupt::{Interrupts, Timer};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    #[test]
+    fn a_signal_ends_a_wait_that_should_not_have_been() {
+        let mut interrupts = Interrupts::new(false).unwrap();
+        let (reader, writer) = pipe();
+        let mut bytes = vec![0; 1 << 20];
+        let slice = VolatileSlice::from(bytes.as_mut_slice());
+        interrupts.arm(Timer::Timeout, Duration::from_millis(10)).unwrap();
+        let read = read_plainly(reader.as_raw_fd(), &slice);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        while write(writer.as_raw_fd(), &slice).is_ok() {}
+        interrupts.arm(Timer::Grace, Duration::from_millis(10)).unwrap();
+        let written = write_plainly(writer.as_raw_fd(), &slice);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }
