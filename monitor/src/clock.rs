@@ -6,8 +6,15 @@ use ukvm_abi::clock::{Clock, TSC_USABLE};
 
 /// How old the page may be when the guest enters, in nanoseconds.
 const MAX_AGE: u64 = 1_000_000_000;
-/// Over how long an error of the monotonic clock is worked off, in nanoseconds.
-const SLEW: i64 = 1_000_000_000;
+/// Over how long the counter's rate is measured, at least and once the guest has run that long, in nanoseconds.
+const SPAN: u64 = 32_000_000_000;
+/// A rate that differs from the stated one by more than this part of it was not measured: the host was suspended, or its
+/// counter was set.
+const MOST_OFF: u64 = 1000;
+/// How often a moment is measured, for the best of these: a thread can lose its processor between two clocks.
+const TRIES: u32 = 4;
+/// What is good enough to try no more, in nanoseconds.
+const GOOD: u64 = 1_000;
 
 /// A moment on the guest's counter and on the host's clocks, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +37,14 @@ pub struct ClockPage {
     nominal: u64,
     /// What to add to the host's counter to get the guest's.
     offset: u64,
+    measured: Measured,
+}
+
+/// The moments between which the counter's rate is measured: the older of them, and the one that follows it.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    from: Sample,
+    next: Sample,
 }
 
 impl ClockPage {
@@ -42,14 +57,14 @@ impl ClockPage {
         let now = sample(offset);
         let current = first(flags, nominal, now);
         let sequence = current.write(&page, 0);
-        Self { page, sequence, current, nominal, offset }
+        Self { page, sequence, current, nominal, offset, measured: Measured { from: now, next: now } }
     }
 
     /// The monotonic clock as the guest reads it now.
     #[must_use]
     pub fn now(&self) -> u64 {
         if self.current.flags & TSC_USABLE == 0 {
-            return sample(self.offset).monotonic;
+            return read(libc::CLOCK_MONOTONIC);
         }
         self.current.monotonic_at(counter().wrapping_add(self.offset))
     }
@@ -64,7 +79,8 @@ impl ClockPage {
 
     /// Rewrites the page.
     pub fn rewrite(&mut self) {
-        self.current = next(&self.current, self.nominal, sample(self.offset));
+        let now = sample(self.offset);
+        self.current = next(&self.current, self.measured.rate(self.nominal, now), now);
         self.sequence = self.current.write(&self.page, self.sequence);
     }
 }
@@ -85,19 +101,34 @@ fn first(flags: u32, nominal: u64, now: Sample) -> Clock {
     }
 }
 
-/// The parameters after `previous`, given what the clocks say `now`.
+impl Measured {
+    /// Nanoseconds a tick up to `now`, `nominal` being about that.
+    fn rate(&mut self, nominal: u64, now: Sample) -> u64 {
+        let ticks = u128::from(now.tsc.saturating_sub(self.from.tsc)).max(1);
+        let time = u128::from(now.monotonic.saturating_sub(self.from.monotonic));
+        let rate = ((time << 32) / ticks).try_into().unwrap_or(u64::MAX);
+        if nominal.abs_diff(rate) > nominal / MOST_OFF {
+            *self = Self { from: now, next: now };
+            return nominal;
+        }
+        if now.monotonic.saturating_sub(self.next.monotonic) >= SPAN {
+            *self = Self { from: self.next, next: now };
+        }
+        rate
+    }
+}
+
+/// The parameters after `previous`, given what the clocks say `now`, and nanoseconds a tick since the last look.
 ///
-/// The guest's monotonic clock never goes back: it carries on where the old parameters have taken it, at the rate that the host
-/// measured since, bent so that an error is gone after a second. If it lags by more than that allows, it leaps ahead.
-fn next(previous: &Clock, nominal: u64, now: Sample) -> Clock {
-    let usable = previous.flags & TSC_USABLE != 0;
-    let guest = if usable { previous.monotonic_at(now.tsc) } else { previous.monotonic_base };
-    let ahead = guest.wrapping_sub(now.monotonic).cast_signed();
-    // Half a second behind is a suspended host, not a rate; ahead can only be a rate.
-    let base = if ahead < -SLEW / 2 || !usable { now.monotonic.max(guest) } else { guest };
-    let error = base.wrapping_sub(now.monotonic).cast_signed().clamp(-SLEW / 2, SLEW / 2);
-    let bend = i128::from(nominal) * i128::from(error) / i128::from(SLEW);
-    let rate = (i128::from(nominal) - bend).try_into().unwrap_or(nominal);
+/// The guest's monotonic clock never goes back: it carries on where the old parameters have taken it, at the `rate` of the host's.
+/// That the two then read alike matters to nobody, and a rate that made up for a difference would be wrong for a guest that
+/// computes for hours without a look at the monitor. The wall clock is the host's at once.
+fn next(previous: &Clock, rate: u64, now: Sample) -> Clock {
+    let base = if previous.flags & TSC_USABLE != 0 {
+        previous.monotonic_at(now.tsc)
+    } else {
+        now.monotonic.max(previous.monotonic_base)
+    };
     Clock {
         tsc_base: now.tsc,
         tsc_to_ns: rate,
@@ -112,13 +143,31 @@ fn counter() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// What the clocks say now; the counter is taken between the two readings of the host's clock, of which it takes the middle.
+/// What the clocks say now; the counter is taken between two readings of the host's clock, of which it takes the middle.
 fn sample(offset: u64) -> Sample {
-    let before = read(libc::CLOCK_MONOTONIC);
-    let tsc = counter().wrapping_add(offset);
-    let wall = read(libc::CLOCK_REALTIME);
-    let after = read(libc::CLOCK_MONOTONIC);
-    Sample { tsc, monotonic: before + (after - before) / 2, wall }
+    best(GOOD, || {
+        let before = read(libc::CLOCK_MONOTONIC);
+        let tsc = counter().wrapping_add(offset);
+        let wall = read(libc::CLOCK_REALTIME);
+        let after = read(libc::CLOCK_MONOTONIC);
+        let apart = after.saturating_sub(before);
+        (Sample { tsc, monotonic: before.saturating_add(apart / 2), wall }, apart)
+    })
+}
+
+/// The best of some measurements: the one whose second number is the least, the first that is at most `good`.
+fn best<T>(good: u64, mut measure: impl FnMut() -> (T, u64)) -> T {
+    let mut best = measure();
+    for _ in 1..TRIES {
+        if best.1 <= good {
+            break;
+        }
+        let other = measure();
+        if other.1 < best.1 {
+            best = other;
+        }
+    }
+    best.0
 }
 
 fn read(clock: libc::clockid_t) -> u64 {
@@ -134,10 +183,12 @@ fn read(clock: libc::clockid_t) -> u64 {
 ///
 /// What `guest` says.
 pub fn counter_offset(mut guest: impl FnMut() -> std::io::Result<u64>) -> std::io::Result<u64> {
-    let before = counter();
-    let tsc = guest()?;
-    let after = counter();
-    Ok(tsc.wrapping_sub(before + after.wrapping_sub(before) / 2))
+    best(0, || {
+        let before = counter();
+        let tsc = guest();
+        let apart = counter().wrapping_sub(before);
+        (tsc.map(|tsc| tsc.wrapping_sub(before.wrapping_add(apart / 2))), apart)
+    })
 }
 
 #[cfg(test)]
@@ -150,34 +201,90 @@ mod tests {
         Sample { tsc, monotonic, wall: monotonic + 1_000_000_000_000 }
     }
 
+    /// A clock that starts at 0, rewritten as its page is.
+    struct Guest {
+        clock: Clock,
+        measured: Measured,
+    }
+
+    impl Guest {
+        fn new() -> Self {
+            let now = at(0, 0);
+            Self { clock: first(TSC_USABLE, GHZ_2, now), measured: Measured { from: now, next: now } }
+        }
+
+        fn rewrite(&mut self, now: Sample) {
+            let before = self.clock.monotonic_at(now.tsc);
+            self.clock = next(&self.clock, self.measured.rate(GHZ_2, now), now);
+            assert_eq!(self.clock.monotonic_base, before, "it neither goes back nor leaps");
+            let wall = self.clock.monotonic_base.wrapping_add(self.clock.wall_offset);
+            assert_eq!(wall, now.wall, "the wall clock is exact at once");
+        }
+    }
+
+    /// The host's clock at `tsc`, where it differs from two ticks a nanosecond.
+    fn host(tsc: u64, parts_per_million: i64) -> Sample {
+        at(
+            tsc,
+            (tsc / 2)
+                .wrapping_add_signed((i128::from(tsc) * i128::from(parts_per_million) / 2_000_000) as i64),
+        )
+    }
+
     #[test]
-    fn a_host_whose_clock_runs_otherwise_is_followed_without_going_back() {
-        for parts_per_million in [-500_i64, -20, 0, 20, 500] {
-            let mut clock = first(TSC_USABLE, GHZ_2, at(0, 0));
-            let (mut tsc, mut last) = (0_u64, 0);
-            for _ in 0..200 {
-                for _ in 0..10 {
-                    tsc += 220_000_000;
-                    let now = clock.monotonic_at(tsc);
-                    assert!(now > last);
-                    last = now;
+    fn a_clock_runs_as_the_hosts_does_however_seldom_it_is_looked_at() {
+        const SECOND: u64 = 2_000_000_000;
+        for parts_per_million in [-500_i64, -50, -1, 0, 1, 50, 500] {
+            for long in [3, 100, 1000, 100_000] {
+                let mut guest = Guest::new();
+                let mut tsc = 0;
+                for (step, seconds) in [2, 2, long, 2, long, long, 2, 2, 2, 5, long].into_iter().enumerate() {
+                    let from = guest.clock.monotonic_at(tsc);
+                    let elapsed = host(tsc + seconds * SECOND, parts_per_million).monotonic
+                        - host(tsc, parts_per_million).monotonic;
+                    tsc += seconds * SECOND;
+                    let off = (guest.clock.monotonic_at(tsc) - from).abs_diff(elapsed);
+                    // Before the first look nothing is known of the rate but what KVM states.
+                    let most =
+                        if step == 0 { 2_000 * parts_per_million.unsigned_abs() + 10 } else { seconds + 10 };
+                    assert!(off <= most, "{parts_per_million} {long}: {off} ns in {seconds} s");
+                    guest.rewrite(host(tsc, parts_per_million));
                 }
-                let host = (tsc / 2).wrapping_add_signed(tsc as i64 / 2_000_000 * parts_per_million);
-                clock = next(&clock, GHZ_2, at(tsc, host));
-                assert!(clock.monotonic_at(tsc) >= last, "{parts_per_million}");
-                assert!(clock.monotonic_base.abs_diff(host) < 3_000_000, "{parts_per_million}");
-                let wall = clock.monotonic_base.wrapping_add(clock.wall_offset);
-                assert_eq!(wall, host + 1_000_000_000_000, "the wall clock is exact at once");
             }
         }
     }
 
     #[test]
-    fn a_host_that_was_suspended_is_caught_up_with() {
-        let clock = first(TSC_USABLE, GHZ_2, at(0, 0));
-        let clock = next(&clock, GHZ_2, at(2_000, 60_000_000_000));
-        assert_eq!(clock.monotonic_base, 60_000_000_000);
-        assert_eq!(clock.tsc_to_ns, GHZ_2);
+    fn a_rate_that_changes_is_followed() {
+        let mut guest = Guest::new();
+        let (mut tsc, mut time) = (0, 0);
+        for step in 0..200 {
+            tsc += 2_000_000_000;
+            time += if step < 100 { 1_000_100_000 } else { 999_900_000 };
+            guest.rewrite(at(tsc, time));
+        }
+        assert!(guest.clock.tsc_to_ns.abs_diff(GHZ_2 - GHZ_2 / 10_000) < GHZ_2 / 10_000_000);
+    }
+
+    #[test]
+    fn what_no_rate_explains_changes_none() {
+        for (tsc, time) in
+            [(2_000, 60_000_000_000), (7_200_000_000_000, 1_000_000_000), (2_200_000_000, 1_090_000_000)]
+        {
+            let mut guest = Guest::new();
+            guest.rewrite(at(tsc, time));
+            assert_eq!(guest.clock.tsc_to_ns, GHZ_2);
+            guest.rewrite(at(tsc + 2_000_000_000, time + 1_000_010_000));
+            assert!((1..GHZ_2 / 50_000).contains(&(guest.clock.tsc_to_ns - GHZ_2)));
+        }
+    }
+
+    #[test]
+    fn a_counter_that_was_set_back_does_not_take_the_clock_along() {
+        let mut guest = Guest::new();
+        guest.rewrite(at(4_000_000_000, 2_000_000_000));
+        guest.rewrite(at(1_000, 3_000_000_000));
+        assert_eq!(guest.clock.monotonic_at(2_000_001_000), 3_000_000_000);
     }
 
     #[test]
@@ -192,6 +299,14 @@ mod tests {
         assert_eq!(tick(1_000_000), 1 << 32);
         assert_eq!(tick(2_000_000), GHZ_2);
         assert_eq!(tick(0), 1 << 32);
+    }
+
+    #[test]
+    fn the_best_measurement_counts() {
+        let mut tries = [(1, 50), (2, 30), (3, 40), (4, 31), (5, 0)].into_iter();
+        assert_eq!(best(10, || tries.next().unwrap()), 2);
+        let mut tries = [(1, 50), (2, 9), (3, 0)].into_iter();
+        assert_eq!(best(10, || tries.next().unwrap()), 2);
     }
 
     #[test]
