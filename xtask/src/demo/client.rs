@@ -47,7 +47,7 @@ impl Client {
             _ => self.address.to_string(),
         };
         let url = format!("http://{host}{path}");
-        println!("$ curl --include '{url}'");
+        println!("\n$ curl --include '{url}'");
         let started = Instant::now();
         let mut answer = self.agent.get(&url).call().with_context(|| format!("no answer to {url}"))?;
         let body = answer.body_mut().read_to_string().with_context(|| format!("no whole answer to {url}"))?;
@@ -59,9 +59,9 @@ impl Client {
         println!("\n{body}\n");
         let right = answer.status().as_u16() == expected.status && body == expected.body;
         if right {
-            println!("Right, after {:.2} ms.\n", took.as_secs_f64() * 1e3);
+            println!("Right, after {:.2} ms.", took.as_secs_f64() * 1e3);
         } else {
-            println!("WRONG: it should be {} with '{}'.\n", expected.status, expected.body);
+            println!("WRONG: it should be {} with '{}'.", expected.status, expected.body);
         }
         Ok(right)
     }

@@ -85,7 +85,7 @@ pub fn run() -> Result<()> {
         Path::new("--ip"),
         Path::new(&format!("{}/{PREFIX}", dotted(GUEST))),
     ])?;
-    service.wait_until(PATIENCE, || tap::has_carrier(TAP))?;
+    service.wait_until(PATIENCE, || tap::has_link(TAP))?;
     let client = Client::new((GUEST, 80).into());
     service.wait_until(PATIENCE, || Ok(client.can_connect()))?;
     println!("It accepts connections {:.1} ms after it was started.", service.age().as_secs_f64() * 1e3);
@@ -109,7 +109,7 @@ pub fn run() -> Result<()> {
     let status = service.stop()?;
     println!("It shut down with status {status}.");
 
-    heading("The start, from the run report");
+    heading("When each step was done, from the run report");
     timeline::print(&report)?;
     if wrong > 0 {
         bail!("{wrong} of the answers are not what they should be");

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The time between two looks at something that will happen soon.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long a shutdown may take: the monitor's own limit, and some.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 

@@ -1,7 +1,7 @@
 //! A TAP interface, made with the kernel's oldest interface to it, ioctl: it is there on every Linux and needs no tool.
 
 use anyhow::{Context, Result, bail};
-use libc::{c_int, c_short, c_ulong, ifreq};
+use libc::{c_short, c_ulong, ifreq};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::UdpSocket;
@@ -37,14 +37,29 @@ pub(super) fn create(name: &str, address: [u8; 4], prefix: u8) -> Result<()> {
 
 /// Whether a program is attached to the TAP interface. What is sent before is lost, and with it the second that the kernel
 /// takes to ask again for the guest's hardware address.
-pub(super) fn has_carrier(name: &str) -> Result<bool> {
+///
+/// The interface's `IFF_RUNNING` does not tell: the kernel sets it later than the link changes, and for a new interface
+/// before there is a link.
+pub(super) fn has_link(name: &str) -> Result<bool> {
+    let mut link = EthtoolValue { command: ETHTOOL_GLINK, data: 0 };
     let mut request = request(name)?;
-    ioctl(socket()?.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request)
-        .with_context(|| format!("the flags of {name} cannot be read"))?;
-    // SAFETY: SIOCGIFFLAGS has just written the flags, and they are valid for every bit pattern.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    Ok(c_int::from(flags) & libc::IFF_RUNNING != 0)
+    request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut link).cast();
+    ioctl(socket()?.as_raw_fd(), SIOCETHTOOL, &mut request)
+        .with_context(|| format!("whether {name} has a link cannot be read"))?;
+    Ok(link.data != 0)
 }
+
+/// `struct ethtool_value` of `linux/ethtool.h`.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+/// Asks for the link; from `linux/ethtool.h`.
+const ETHTOOL_GLINK: u32 = 10;
+/// The request that carries an [`EthtoolValue`]; from `linux/sockios.h`.
+const SIOCETHTOOL: c_ulong = 0x8946;
 
 fn open_tun() -> Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/net/tun").context("/dev/net/tun cannot be opened")
@@ -79,9 +94,11 @@ fn internet_address(address: [u8; 4]) -> libc::sockaddr {
     libc::sockaddr { sa_family: libc::AF_INET as _, sa_data: data }
 }
 
-/// Makes a request that takes, and may fill, an `ifreq`. `code` must be one of those.
+/// Makes a request that takes, and may fill, an `ifreq`. `code` must be one of those, and what the request points to must be
+/// what the code takes.
 fn ioctl(descriptor: RawFd, code: c_ulong, request: &mut ifreq) -> io::Result<()> {
-    // SAFETY: the codes passed here all take a pointer to an `ifreq`, which is valid for the time of the call.
+    // SAFETY: the codes passed here all take a pointer to an `ifreq`, which is valid for the time of the call; the one that
+    // follows a pointer in it, SIOCETHTOOL, finds an `EthtoolValue` that lives as long.
     let result = unsafe { libc::ioctl(descriptor, code as _, std::ptr::from_mut(request)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

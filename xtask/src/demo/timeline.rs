@@ -1,4 +1,4 @@
-//! The start of the guest as a table.
+//! The run of the guest as a table.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
