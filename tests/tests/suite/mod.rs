@@ -8,6 +8,7 @@ mod clock;
 mod concurrency;
 mod console;
 mod disk;
+mod documentation;
 mod exit_status;
 mod faults;
 mod inspect_report;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         concurrency::TESTS,
         console::TESTS,
         disk::TESTS,
+        documentation::TESTS,
         exit_status::TESTS,
         faults::TESTS,
         inspect_report::TESTS,
