@@ -10,6 +10,7 @@ use crate::interrupt::{Interrupts, Pending, Timer};
 use crate::layout::Layout;
 use crate::memory::{GuestBuffer, Memory, SharedArea};
 use crate::outcome::Cause;
+use crate::stderr::say_briefly;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -217,7 +218,9 @@ impl Dispatch {
         };
         if let Err(error) = self.interrupts.arm(Timer::Grace, self.grace) {
             // Without a timer nothing would end a guest that does not obey.
-            eprintln!("ukvm-run: cannot set a timer for the guest's shutdown, so it ends at once: {error}");
+            say_briefly(&format_args!(
+                "cannot set a timer for the guest's shutdown, so it ends at once: {error}"
+            ));
             return Err(Stop::Ended(Cause::Signal(signal)));
         }
         self.shutdown.requested = Some(signal);

@@ -9,7 +9,8 @@
 //! 4. [`vm`] puts these together with a [`vcpu`] and the [`device`]s, in one readable sequence, and runs.
 //! 5. [`dispatch`] serves what the guest asks for through its ring, [`clock`] tells it the time, [`interrupt`] what comes
 //!    from outside; [`fault`] explains what it did wrong.
-//! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`report`] writes it down.
+//! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`report`] writes it down,
+//!    [`stderr`] tells it.
 
 pub mod bind;
 pub mod boot;
@@ -31,5 +32,6 @@ pub mod paging;
 pub mod random;
 pub mod report;
 pub mod slots;
+pub mod stderr;
 pub mod vcpu;
 pub mod vm;

@@ -23,6 +23,7 @@ use crate::outcome::{Cause, Outcome};
 use crate::paging::Tables;
 use crate::random::Random;
 use crate::slots;
+use crate::stderr::say_briefly;
 use crate::vcpu::{Exit, Vcpu, cpuid, state};
 use kvm_ioctls::{Kvm, VmFd};
 use std::fs::OpenOptions;
@@ -129,7 +130,7 @@ impl Vm {
             seed: random.seed(),
         };
         if config.verbose {
-            say(&image, &placement, &infos);
+            describe(&image, &placement, &infos);
         }
         let names =
             image.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
@@ -361,7 +362,7 @@ fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo
             Binding::Net(config) => {
                 let net = Net::open(&config)?;
                 if let Some(warning) = net.warning() {
-                    eprintln!("ukvm-run: warning: {warning}");
+                    say_briefly(&format_args!("warning: {warning}"));
                 }
                 (info.mac, info.mtu) = (net.mac(), net.mtu());
                 Some(Box::new(net))
@@ -444,27 +445,24 @@ fn start_clock(vcpu: &Vcpu, memory: &Arc<Memory>, layout: &Layout) -> Result<Clo
 }
 
 /// What `--verbose` says before the guest starts.
-fn say(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
+fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
     let kind = if image.is_pie() { "position-independent" } else { "fixed-address" };
-    eprintln!("ukvm-run: {kind} program, {} of memory", layout::size(placement.memory));
-    match placement.seed {
-        Some(seed) => eprintln!("ukvm-run: load bias {:#x}, --aslr-seed {seed:x}", placement.load_bias),
-        None => eprintln!("ukvm-run: load bias {:#x}, without randomness", placement.load_bias),
-    }
+    say_briefly(&format_args!("{kind} program, {} of memory", layout::size(placement.memory)));
+    let seed = placement.seed.map_or("without randomness".to_owned(), |seed| format!("--aslr-seed {seed:x}"));
+    say_briefly(&format_args!("load bias {:#x}, {seed}", placement.load_bias));
     for (info, declared) in infos.iter().zip(&image.manifest().devices) {
-        let name = &declared.name;
         let [a, b, c, d, e, f] = info.mac;
-        match declared.kind {
-            _ if info.flags & DEVICE_PRESENT == 0 => eprintln!("ukvm-run: {name}: absent"),
-            DeviceKind::Net => eprintln!(
-                "ukvm-run: {name}: network, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {}",
-                info.mtu
-            ),
+        let what = match declared.kind {
+            _ if info.flags & DEVICE_PRESENT == 0 => "absent".to_owned(),
+            DeviceKind::Net => {
+                format!("network, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {}", info.mtu)
+            }
             DeviceKind::Block => {
                 let rights = if info.flags & DEVICE_READ_ONLY == 0 { "" } else { ", read-only" };
-                eprintln!("ukvm-run: {name}: disk, {} bytes{rights}", info.capacity);
+                format!("disk, {} bytes{rights}", info.capacity)
             }
-        }
+        };
+        say_briefly(&format_args!("{}: {what}", declared.name));
     }
 }
 

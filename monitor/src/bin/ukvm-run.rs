@@ -1,6 +1,5 @@
 //! `ukvm-run`: runs a unikernel in a KVM virtual machine of its own.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +10,7 @@ use ukvm::error::{Error, ErrorKind};
 use ukvm::inspect::inspect;
 use ukvm::outcome::Cause;
 use ukvm::report::{self, Report, ReportFile};
+use ukvm::stderr::{PATIENCE, say};
 use ukvm::vm::Vm;
 
 fn main() -> ExitCode {
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(error) => Err(error),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
-        say(&error);
+        say(&error, None);
         error.status()
     }))
 }
@@ -31,36 +31,38 @@ fn main() -> ExitCode {
 fn run(config: Config, report: Option<&Path>) -> Result<u8, Error> {
     let mut file = report.map(|path| ReportFile::create(path, &config)).transpose()?;
     let (program, verbose) = (config.program.clone(), config.verbose);
+    // What is left of the whole time is also all that a reader of what follows has.
+    let until = config.timeout.and_then(|timeout| config.started.checked_add(timeout));
     let result = Vm::new(config).map(Vm::run);
-    if let Ok(outcome) = &result {
-        tell(&outcome.cause);
-        if verbose {
-            say(&format_args!(
-                "the time of each step:\n{}",
-                report::timeline(&outcome.observations).trim_end()
-            ));
-        }
-    }
-    if let Some(file) = &mut file {
-        let report = match &result {
+    let until = until.map(|until| until.max(Instant::now() + PATIENCE));
+    // First what waits for nobody.
+    let written = file.as_mut().map_or(Ok(()), |file| {
+        file.write(match &result {
             Ok(outcome) => Report::of_run(&program, outcome),
             Err(error) => Report::of_error(&program, error),
-        };
-        // Whatever becomes of the report, the status is that of the guest.
-        if let Err(error) = file.write(report) {
-            say(&error);
+        })
+    });
+    if let Ok(outcome) = &result {
+        tell(&outcome.cause, until);
+        if verbose {
+            let steps = report::timeline(&outcome.observations);
+            say(&format_args!("the time of each step:\n{}", steps.trim_end()), until);
         }
+    }
+    // Whatever becomes of the report, the status is that of the guest.
+    if let Err(error) = written {
+        say(&error, until);
     }
     result.map(|outcome| outcome.cause.status())
 }
 
 /// Says why the guest ended where its own output can't.
-fn tell(cause: &Cause) {
+fn tell(cause: &Cause, until: Option<Instant>) {
     match cause {
-        Cause::Panic(message) => say(&format_args!("guest panic: {message}")),
-        Cause::Fault(report) => say(report),
-        Cause::Timeout => say(&"the guest has run for as long as --timeout permits and was ended"),
-        Cause::Failed(error) => say(error),
+        Cause::Panic(message) => say(&format_args!("guest panic: {message}"), until),
+        Cause::Fault(report) => say(report, until),
+        Cause::Timeout => say(&"the guest has run for as long as --timeout permits and was ended", until),
+        Cause::Failed(error) => say(error, until),
         // The first says itself what it has to say, the second was wanted, and of the third nobody wants to hear.
         Cause::Exit(_) | Cause::Signal(_) | Cause::OutputClosed => {}
     }
@@ -76,9 +78,4 @@ fn print(text: &str) -> Result<u8, Error> {
         )),
         _ => Ok(0),
     }
-}
-
-/// Says something on standard error. There is nowhere to say that this failed.
-fn say(what: &dyn Display) {
-    let _ = writeln!(io::stderr(), "ukvm-run: {what}");
 }

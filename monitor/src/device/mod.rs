@@ -9,7 +9,7 @@ mod log;
 pub mod net;
 mod nowait;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::memory::{GuestBuffer, Memory};
 use std::os::fd::RawFd;
