@@ -144,6 +144,8 @@ impl Vm {
             interrupts,
             grace: config.grace,
         });
+        // ---- All is acquired. From here on nothing is opened, mapped or spawned; docs/architecture.md lists what stays
+        // lazy: two timers, and the symbols of a fault report, which come from the open ELF file.
         Ok(Self {
             _watch: watch,
             vcpu,
