@@ -150,8 +150,14 @@ impl Layout {
         let compact = Self::place(wishes, 0);
         // What is spared below the heap may go to the image's random place.
         let spare = wishes.memory.saturating_sub(compact.least()).min(LARGE_PAGE - PAGE) / PAGE;
-        let mut layout =
-            if wishes.movable && spare > 0 { Self::place(wishes, random(spare + 1) * PAGE) } else { compact };
+        let mut layout = compact;
+        if wishes.movable && spare > 0 {
+            let moved = Self::place(wishes, random(spare + 1) * PAGE);
+            // An image that is aligned to more than a page may move by more than was drawn.
+            if moved.least() <= wishes.memory {
+                layout = moved;
+            }
+        }
         if layout.least() > wishes.memory {
             return Err(LayoutError::TooSmall { needed: layout.least().next_multiple_of(1 << 20) });
         }

@@ -109,10 +109,14 @@ fn a_fixed_image_stays_where_it_is() {
 
 #[test]
 fn the_least_memory_is_said_and_is_enough() {
-    for base in [wishes(PAGE), fixed(0x40_0000..0x50_0000, PAGE), fixed(1 << 40..(1 << 40) + PAGE, PAGE)] {
+    let aligned = Wishes { alignment: LARGE_PAGE, ..wishes(PAGE) };
+    let fixed = [fixed(0x40_0000..0x50_0000, PAGE), fixed(1 << 40..(1 << 40) + PAGE, PAGE)];
+    for base in [wishes(PAGE), aligned].into_iter().chain(fixed) {
         let Err(LayoutError::TooSmall { needed }) = Layout::new(&base, |_| 0) else { panic!("it fitted") };
         let enough = Wishes { memory: needed, ..base.clone() };
-        check(&enough, &Layout::new(&enough, generator(5)).unwrap());
+        for seed in 1..100 {
+            check(&enough, &Layout::new(&enough, generator(seed)).unwrap());
+        }
         assert!(Layout::new(&Wishes { memory: needed - (1 << 20), ..base }, |_| 0).is_err());
     }
 }

@@ -301,3 +301,7 @@ const _: () =
     assert!(IDT + IDT_SIZE as u64 <= 0x800, "the lower half of its page holds the IDT, the upper the stack");
 const _: () = assert!(TSS_SIZE as u64 <= PAGE, "the TSS has one page");
 const _: () = assert!(STUB_SIZE * VECTORS as u64 <= PAGE, "the stubs have one page");
+
+#[cfg(test)]
+#[path = "paging_tests.rs"]
+mod tests;
