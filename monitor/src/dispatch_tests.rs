@@ -1,10 +1,12 @@
 use super::*;
-use crate::config::ConsoleConfig;
+use crate::config::{ConsoleConfig, DiskConfig, DiskSource};
+use crate::device::block::{Block, Worker};
 use crate::layout::{Rights, Wishes};
 use crate::memory::PAGE;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Instant;
 use ukvm_abi::ring::{self, AREA_SIZE, GuestRing, Shape as Rings, SharedWords};
 
 /// A guest's view of its own dispatch, with a pipe as its console.
@@ -12,9 +14,11 @@ struct Guest {
     dispatch: Dispatch,
     ring: GuestRing<SharedArea>,
     output: File,
-    _input: OwnedFd,
+    input: File,
     layout: Layout,
     memory: Arc<Memory>,
+    /// The console's descriptors, which it does not own.
+    _console: [OwnedFd; 2],
 }
 
 fn pipe() -> (OwnedFd, OwnedFd) {
@@ -48,8 +52,6 @@ impl Guest {
         let (output, to_host) = pipe();
         let (from_host, input) = pipe();
         let config = ConsoleConfig { input: from_host.as_raw_fd(), output: to_host.as_raw_fd(), raw: false };
-        // The console does not own its descriptors.
-        std::mem::forget((to_host, from_host));
         let clock = SharedArea::new(&memory, &layout.clock).unwrap();
         let dispatch = Dispatch::new(Parts {
             memory: Arc::clone(&memory),
@@ -62,7 +64,15 @@ impl Guest {
             grace: Duration::from_millis(1),
         });
         let ring = GuestRing::new(area(), Rings::DEFAULT);
-        Self { dispatch, ring, output: File::from(output), _input: input, layout, memory }
+        Self {
+            dispatch,
+            ring,
+            output: File::from(output),
+            input: File::from(input),
+            layout,
+            memory,
+            _console: [to_host, from_host],
+        }
     }
 
     /// The virtual address of the page that it may write to.
@@ -297,4 +307,158 @@ fn output_that_nobody_takes_does_not_keep_a_guest() {
     assert!(matches!(guest.dispatch.drain(), Err(Stop::Ended(Cause::Timeout))));
     guest.output = File::open("/dev/null").unwrap();
     assert!(matches!(guest.dispatch.drain(), Err(Stop::Ended(Cause::OutputClosed))));
+}
+
+/// A small generator, so that failures can be repeated (Marsaglia's xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+
+    fn of(&mut self, choices: &[u64]) -> u64 {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    /// A request with a bit of everything in each field, most of them almost right. A wild one may write into the rings.
+    fn request(&mut self, layout: &Layout, wild: bool) -> Request {
+        let rings = if wild { &layout.rings } else { &layout.small_heap };
+        let at = |gpa| layout.virtual_address(gpa);
+        let places = [
+            at(layout.image.start + PAGE),
+            at(layout.image.start),
+            at(layout.small_heap.start),
+            at(layout.heap.start),
+            at(layout.heap.end) - PAGE,
+            at(rings.start),
+            at(rings.end) - 4096,
+            at(layout.clock.start),
+            at(layout.stack.start),
+            0,
+            self.0,
+        ];
+        let lengths =
+            [0, 1, 8, 512, 512, 4096, 4096, 65536, 65537, 1 << 20, 3 << 20, 1 << 40, u64::MAX, self.0];
+        let rarely = |numbers: &mut Self| if numbers.below(50) == 0 { numbers.0 } else { 0 };
+        Request {
+            opcode: self.below(14) as u16,
+            flags: rarely(self) as u16,
+            device: self.of(&[0, 0, 0, 1, 1, 1, 2, 3, u32::MAX.into()]) as u32,
+            user_data: self.0 | 1,
+            address: self.of(&places).wrapping_add(rarely(self) % 4096),
+            length: self.of(&lengths),
+            offset: self.of(&[0, 0, 0, 512, 4096, 1 << 20, 511, 1 << 63, u64::MAX - 511]),
+            reserved: [rarely(self), 0, 0],
+        }
+    }
+}
+
+/// A disk of 2 MiB in memory.
+fn disk() -> Box<dyn Device> {
+    // SAFETY: a name that ends with a NUL.
+    let fd = unsafe { libc::memfd_create(c"disk".as_ptr(), libc::MFD_CLOEXEC) };
+    // SAFETY: the call has made it, and nobody else has it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len(2 << 20).unwrap();
+    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only: false };
+    Box::new(Block::open(config, &Arc::new(Worker::start().unwrap())).unwrap())
+}
+
+/// Lets a guest do `steps` things at random, a wild one to its indices too. It ends early where it deserves that.
+fn run_anything(numbers: &mut Numbers, steps: u32, wild: bool) -> Option<Stop> {
+    let mut guest = Guest::with(|_| vec![Some(disk()), None]);
+    let rings = SharedArea::new(&guest.memory, &guest.layout.rings).unwrap();
+    let mut output = guest.output.try_clone().unwrap();
+    let reader = std::thread::spawn(move || io::copy(&mut output, &mut io::sink()));
+    let mut tail = 0_u32;
+    for _ in 0..steps {
+        match numbers.below(16) {
+            0..10
+                if tail.wrapping_sub(rings.load_u32_acquire(ring::SUBMISSION_HEAD))
+                    < ring::SUBMISSION_ENTRIES
+                    || wild =>
+            {
+                let slot = (tail % ring::SUBMISSION_ENTRIES) as usize;
+                for (word, value) in numbers.request(&guest.layout, wild).to_words().into_iter().enumerate() {
+                    rings.store_u64_release(ring::HEADER_SIZE + slot * 64 + word * 8, value);
+                }
+                tail = tail.wrapping_add(1);
+            }
+            10 if wild && numbers.below(40) == 0 => tail = tail.wrapping_add(numbers.below(600) as u32),
+            10 => guest.input.write_all(&[b'x'; 100]).unwrap(),
+            11 if wild && numbers.below(100) == 0 => {
+                rings.store_u32_release(ring::COMPLETION_HEAD, numbers.0 as u32);
+            }
+            12 if wild && numbers.below(10) == 0 => {
+                let posted = rings.load_u32_acquire(ring::COMPLETION_TAIL);
+                rings.store_u32_release(ring::COMPLETION_HEAD, posted.wrapping_sub(numbers.below(3) as u32));
+            }
+            13 if numbers.below(300) == 0 => {
+                if let Err(stop) = guest.dispatch.ask_to_end(libc::SIGTERM) {
+                    return Some(stop);
+                }
+            }
+            _ => {
+                rings.store_u32_release(ring::SUBMISSION_TAIL, tail);
+                let now = guest.dispatch.clock.now();
+                rings.store_u64_release(ring::DEADLINE, numbers.of(&[0, 0, now, now + 50_000]));
+                if let Err(stop) = guest.dispatch.enter() {
+                    return Some(stop);
+                }
+                let posted = rings.load_u32_acquire(ring::COMPLETION_TAIL);
+                if numbers.below(4) == 0 {
+                    rings.store_u32_release(ring::COMPLETION_HEAD, posted);
+                }
+            }
+        }
+    }
+    // With an end of its input and a reader of its output, all that it asked for comes to an end, and it is served again.
+    guest.input = File::options().write(true).open("/dev/null").unwrap();
+    let (mut last, end) = (false, Instant::now() + Duration::from_secs(20));
+    while !last {
+        assert!(Instant::now() < end, "it is not served any more");
+        let (mut head, posted) =
+            (rings.load_u32_acquire(ring::COMPLETION_HEAD), rings.load_u32_acquire(ring::COMPLETION_TAIL));
+        while head != posted {
+            let slot = (head % ring::COMPLETION_ENTRIES) as usize;
+            let at = ring::HEADER_SIZE + ring::SUBMISSION_ENTRIES as usize * 64 + slot * 32;
+            last |= rings.load_u64_acquire(at) == 0;
+            head = head.wrapping_add(1);
+        }
+        rings.store_u32_release(ring::COMPLETION_HEAD, posted);
+        if rings.load_u32_acquire(ring::SUBMISSION_HEAD) == tail {
+            let slot = (tail % ring::SUBMISSION_ENTRIES) as usize;
+            for word in 0..8 {
+                rings.store_u64_release(ring::HEADER_SIZE + slot * 64 + word * 8, 0);
+            }
+            tail = tail.wrapping_add(1);
+        }
+        rings.store_u32_release(ring::SUBMISSION_TAIL, tail);
+        rings.store_u64_release(ring::DEADLINE, guest.dispatch.clock.now() + 1_000_000);
+        if let Err(stop) = guest.dispatch.enter() {
+            return Some(stop);
+        }
+    }
+    drop(guest);
+    reader.join().unwrap().unwrap();
+    None
+}
+
+#[test]
+fn a_guest_that_does_anything_at_all_is_served_or_ended() {
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let (mut served, mut faults) = (0, 0);
+    for round in 0..60 {
+        match run_anything(&mut numbers, 4000, round % 3 == 0) {
+            None => served += 1,
+            Some(Stop::Fault(Fault::Ring(_))) if round % 3 == 0 => faults += 1,
+            Some(Stop::Ended(Cause::Signal(libc::SIGTERM))) => {}
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(served > 10 && faults > 10, "{served} {faults}");
 }
