@@ -115,8 +115,9 @@ impl Vm {
             layout.virtual_address(layout.stack.end),
             layout.virtual_address(layout.info.start),
         );
-        let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers)?;
-        let clock = start_clock(&vcpu, &memory, &layout)?;
+        let software = cpuid::is_software_kvm();
+        let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers, software)?;
+        let clock = start_clock(&vcpu, &memory, &layout, software)?;
         timeline.mark("vCPU ready");
 
         // SAFETY: the byte is there as long as the processor, before which the watch goes, here and in `Vm`; nobody refers to it.
@@ -436,11 +437,16 @@ fn duplicate(fd: RawFd) -> io::Result<RawFd> {
     }
 }
 
-fn start_clock(vcpu: &Vcpu, memory: &Arc<Memory>, layout: &Layout) -> Result<ClockPage, Error> {
+fn start_clock(
+    vcpu: &Vcpu,
+    memory: &Arc<Memory>,
+    layout: &Layout,
+    software: bool,
+) -> Result<ClockPage, Error> {
     let failed = |error: io::Error| no_kvm("tell the guest's time stamp counter", &error);
     let khz = vcpu.tsc_khz().map_err(failed)?;
     // Software KVM leaves the counter alone.
-    let offset = if cpuid::is_software_kvm() { 0 } else { counter_offset(|| vcpu.tsc()).map_err(failed)? };
+    let offset = if software { 0 } else { counter_offset(|| vcpu.tsc()).map_err(failed)? };
     let page =
         SharedArea::new(memory, &layout.clock).map_err(|error| host("reach the clock page", &error))?;
     Ok(ClockPage::new(page, khz, offset, cpuid::is_tsc_invariant()))

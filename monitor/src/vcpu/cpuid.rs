@@ -14,22 +14,40 @@ const SVM: u32 = 1 << 2;
 /// Leaf 0x8000_0007, EDX: the time stamp counter runs at a constant rate in all states.
 const INVARIANT_TSC: u32 = 1 << 8;
 
+/// Guest-physical addresses below this need no feature table: KVM takes the processor for one with 36 bits of them without it.
+const WITHOUT_TABLE: u64 = 1 << 36;
+
 /// Whether KVM runs guests without the processor's help. Ring 3 then is the host's own: `CPUID` and `RDTSC` answer natively.
+///
+/// To be asked once: in a virtual machine each `CPUID` is an exit to its host, and takes ten microseconds.
 #[must_use]
 pub fn is_software_kvm() -> bool {
-    __cpuid(1).ecx & VMX == 0 && extended(0x8000_0001).is_none_or(|leaf| leaf.ecx & SVM == 0)
+    // Every processor with 64-bit mode has the extended leaves up to 0x8000_0008.
+    __cpuid(1).ecx & VMX == 0 && __cpuid(0x8000_0001).ecx & SVM == 0
 }
 
 /// Whether the time stamp counter can serve as a clock, by the processor's word or by that of the host's kernel.
 #[must_use]
 pub fn is_tsc_invariant() -> bool {
     const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    extended(0x8000_0007).is_some_and(|leaf| leaf.edx & INVARIANT_TSC != 0)
+    __cpuid(0x8000_0007).edx & INVARIANT_TSC != 0
         || std::fs::read(CLOCK_SOURCE).is_ok_and(|name| name == b"tsc\n")
 }
 
-fn extended(leaf: u32) -> Option<std::arch::x86_64::CpuidResult> {
-    (__cpuid(0x8000_0000).eax >= leaf).then(|| __cpuid(leaf))
+/// Gives the virtual processor its features, and says whether it is to enable XSAVE (and so AVX). `highest` is one past its highest
+/// physical address.
+///
+/// On software KVM ring 3 reads the host's own CPUID and has the host's own state, and a table would cost more than the rest of the
+/// start: it only gets one where its addresses need that.
+///
+/// # Errors
+///
+/// Where KVM does not answer or does not accept its own answer.
+pub fn set_up(kvm: &Kvm, vcpu: &VcpuFd, software: bool, highest: u64) -> Result<bool, Error> {
+    if software && highest <= WITHOUT_TABLE {
+        return Ok(false);
+    }
+    Ok(set(kvm, vcpu)? && !software)
 }
 
 /// Tells the guest what KVM supports, and says whether XSAVE (and so AVX) is among it.
@@ -37,7 +55,7 @@ fn extended(leaf: u32) -> Option<std::arch::x86_64::CpuidResult> {
 /// # Errors
 ///
 /// Where KVM does not answer or does not accept its own answer.
-pub fn set(kvm: &Kvm, vcpu: &VcpuFd) -> Result<bool, Error> {
+fn set(kvm: &Kvm, vcpu: &VcpuFd) -> Result<bool, Error> {
     let failed = |what: &str, error| {
         Error::new(
             ErrorKind::NoKvm,

@@ -59,16 +59,21 @@ pub enum Exit {
 }
 
 impl Vcpu {
-    /// Makes the processor in `vm`, and gives it its first state.
+    /// Makes the processor in `vm`, and gives it its first state. `software`: as [`is_software_kvm`](cpuid::is_software_kvm) says.
     ///
     /// # Errors
     ///
     /// Where KVM refuses a step.
-    pub fn new(kvm: &Kvm, vm: &VmFd, tables: &Tables, registers: &kvm_regs) -> Result<Self, Error> {
+    pub fn new(
+        kvm: &Kvm,
+        vm: &VmFd,
+        tables: &Tables,
+        registers: &kvm_regs,
+        software: bool,
+    ) -> Result<Self, Error> {
         let failed = |what: &str, error| Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {error}"));
         let fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
-        // On software KVM ring 3 reads the host's own CPUID, and a table would cost more than the rest of the start.
-        let xsave = if cpuid::is_software_kvm() { false } else { cpuid::set(kvm, &fd)? };
+        let xsave = cpuid::set_up(kvm, &fd, software, tables.slot().0.end)?;
         let system = state::system_registers(tables, xsave);
         fd.set_sregs(&system).map_err(|error| failed("set the system registers", error))?;
         fd.set_regs(registers).map_err(|error| failed("set the registers", error))?;
