@@ -48,6 +48,24 @@ impl ErrorKind {
     }
 }
 
+/// What to do about a failure of the host that has no sentence of its own, by its number.
+#[must_use]
+pub const fn remedy(errno: i32) -> &'static str {
+    match errno {
+        // EFAULT: KVM found no memory behind an address that has some.
+        libc::ENOMEM | libc::EFAULT => {
+            "use a smaller --mem, or raise the limits on memory (`ulimit -v`, cgroups)"
+        }
+        libc::EMFILE | libc::ENFILE => "raise the limit on open files (`ulimit -n`)",
+        libc::EAGAIN => "raise the limits on processes and pending signals (`ulimit -u`, `ulimit -i`)",
+        libc::EBUSY => "end other hypervisors on this host",
+        libc::EPERM | libc::EACCES => {
+            "check what confines this process, such as a container's seccomp profile"
+        }
+        _ => "look for the reason in the host's kernel log (`dmesg`), and keep its kernel up to date",
+    }
+}
+
 /// A failure: one sentence that says what is wrong and what to do.
 ///
 /// Each module that can fail has an error type of its own, whose `Display` is the sentence; this is what remains of it for the

@@ -11,7 +11,7 @@ use crate::device::net::Net;
 use crate::dispatch::{Dispatch, Parts, Stop};
 use crate::elf::Image;
 use crate::elf::symbols::Symbols;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, remedy};
 use crate::fault::{Fault, FaultReport, Registers};
 use crate::interrupt::{Interrupts, Timer, Watch};
 use crate::layout::{self, Layout, Wishes};
@@ -25,7 +25,7 @@ use crate::random::Random;
 use crate::slots;
 use crate::stderr::say_briefly;
 use crate::vcpu::{Exit, Vcpu, cpuid, state};
-use kvm_ioctls::{Kvm, VmFd};
+use kvm_ioctls::{Cap, Kvm, VmFd};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
@@ -416,17 +416,28 @@ fn open_kvm(source: &KvmSource) -> Result<Kvm, Error> {
     let fd = fd.map_err(|error| {
         Error::new(ErrorKind::NoKvm, format!("cannot open {name}: {}; {}", plain(&error), advice(&error)))
     })?;
+    let no_kvm = |message| Err(Error::new(ErrorKind::NoKvm, message));
     // SAFETY: the descriptor was opened or duplicated above and belongs to nobody else.
     let kvm = unsafe { Kvm::from_raw_fd(fd) };
     // The stable version of the interface (Linux, virt/kvm/api.rst, section 4.1).
     match kvm.get_api_version() {
-        12 => Ok(kvm),
-        -1 => Err(Error::new(ErrorKind::NoKvm, format!("{name} is not a KVM device: give one with --kvm"))),
-        version => Err(Error::new(
-            ErrorKind::NoKvm,
-            format!("{name} speaks version {version} of KVM's interface, not 12: update the host's kernel"),
-        )),
+        12 => {}
+        -1 => return no_kvm(format!("{name} is not a KVM device: give one with --kvm")),
+        version => {
+            let message = "of KVM's interface, not 12: update the host's kernel";
+            return no_kvm(format!("{name} speaks version {version} {message}"));
+        }
     }
+    // Without the first a signal would be lost where it comes just before the guest runs (Linux 4.13 has it), without the second
+    // nothing below the guest's page tables would protect its text.
+    for (capability, what) in
+        [(Cap::ImmediateExit, "leave a guest at once"), (Cap::ReadonlyMem, "make memory read-only")]
+    {
+        if !kvm.check_extension(capability) {
+            return no_kvm(format!("{name} cannot {what}: update the host's kernel"));
+        }
+    }
+    Ok(kvm)
 }
 
 fn duplicate(fd: RawFd) -> io::Result<RawFd> {
@@ -476,12 +487,14 @@ fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
 
 /// The host failed to do `what`.
 fn host(what: &str, error: &io::Error) -> Error {
-    Error::new(ErrorKind::HostIo, format!("cannot {what}: {}", plain(error)))
+    let remedy = remedy(error.raw_os_error().unwrap_or(0));
+    Error::new(ErrorKind::HostIo, format!("cannot {what}: {}; {remedy}", plain(error)))
 }
 
 /// KVM failed to do `what`.
 fn no_kvm(what: &str, error: &io::Error) -> Error {
-    Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {}", plain(error)))
+    let remedy = remedy(error.raw_os_error().unwrap_or(0));
+    Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {}; {remedy}", plain(error)))
 }
 
 /// What the host says, without the error's number.

@@ -3,7 +3,7 @@
 pub mod cpuid;
 pub mod state;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, remedy};
 use crate::paging::{KERNEL_CODE, STUB_PORT, Tables, VECTORS};
 use kvm_bindings::{
     KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR, KVM_EXIT_IO, KVM_EXIT_IO_OUT,
@@ -71,7 +71,10 @@ impl Vcpu {
         registers: &kvm_regs,
         software: bool,
     ) -> Result<Self, Error> {
-        let failed = |what: &str, error| Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {error}"));
+        let failed = |what: &str, error: kvm_ioctls::Error| {
+            let remedy = remedy(error.errno());
+            Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {error}; {remedy}"))
+        };
         let fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
         let xsave = cpuid::set_up(kvm, &fd, software, tables.slot().0.end)?;
         let system = state::system_registers(tables, xsave);
