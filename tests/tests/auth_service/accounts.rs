@@ -61,8 +61,8 @@ fn directories_labels_and_deleted_files_are_no_users() {
 fn a_lookup_takes_few_reads() {
     let password = "x".repeat(4000);
     let names: Vec<String> = (0..480).map(|number| format!("u{number}")).collect();
-    // On FAT32 the files lie between the 61 clusters of the directory, so that each of these is a read.
-    for (kind, users, most) in [(FatType::Fat12, 200, 6), (FatType::Fat16, 200, 6), (FatType::Fat32, 480, 66)]
+    // On FAT32 the files lie among the 61 clusters of the directory, so that a read brings few of these.
+    for (kind, users, most) in [(FatType::Fat12, 200, 8), (FatType::Fat16, 200, 8), (FatType::Fat32, 480, 24)]
     {
         let mut files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, b"pw" as &[u8])).collect();
         files.truncate(users);

@@ -1,6 +1,6 @@
 //! How many connections fit into the memory of the machine.
 
-use crate::disk::WINDOW;
+use crate::disk::LARGE_WINDOW;
 use crate::http::HEAD_LIMIT;
 use crate::login::LOOKUPS;
 use crate::password::PASSWORD_FILE;
@@ -15,8 +15,8 @@ pub const SEND_BUFFER: usize = 2048;
 /// with what an allocator and a network stack keep for it.
 pub const CONNECTION: usize = RECEIVE_BUFFER + SEND_BUFFER + 2 * HEAD_LIMIT + 4096;
 
-/// What everything else takes at most, in bytes: the lookups, with both windows at their largest, and the network stack.
-const FIXED: usize = LOOKUPS * (2 * 4 * WINDOW + PASSWORD_FILE + 4096) + (2 << 20);
+/// What everything else takes at most, in bytes: the lookups, with two large windows each, and the network stack.
+const FIXED: usize = LOOKUPS * (2 * LARGE_WINDOW + PASSWORD_FILE + 4096) + (2 << 20);
 
 /// The most connections that `memory` bytes can serve at once; at least one.
 #[must_use]

@@ -41,21 +41,26 @@ pub const BLOCK: u32 = 512;
 /// The unit in which the disk is read, in bytes: one page, as a read of less costs the same.
 pub const WINDOW: usize = 4096;
 
-/// How far a window grows while a directory is read from front to end, in bytes.
-const LARGEST_WINDOW: usize = 4 * WINDOW;
+/// The unit after the first few reads, in bytes: whoever is still searching then is in a directory of many entries, and
+/// four pages cost little more than one.
+pub const LARGE_WINDOW: usize = 4 * WINDOW;
+
+/// How many reads are small: enough for the boot sector, the FAT, a small directory and the file.
+const SMALL_READS: u32 = 4;
 
 /// The most reads that one view makes. A root directory has at most 65,536 entries of 32 bytes: with the smallest cluster,
 /// scattered so that each entry of the FAT is in another window than the last, it takes 8,192 reads. An image that asks for
 /// more is broken, or made to keep the service busy.
 const MOST_READS: u32 = 10_000;
 
-/// A disk during one request. It reads ahead a little and remembers the two places last read, one for the FAT and one for
+/// A disk during one request. It reads whole pages and remembers the two places last read, one for the FAT and one for
 /// what the FAT describes; all that is forgotten with it, so the next request reads the disk again.
 pub struct View<'d, D> {
     disk: &'d D,
     /// The one last used is in front.
     windows: [Window; 2],
-    reads_left: u32,
+    /// How many reads there were.
+    reads: u32,
 }
 
 /// Bytes of the disk in memory; empty at first.
@@ -66,11 +71,6 @@ struct Window {
 }
 
 impl Window {
-    /// Where the bytes end on the disk.
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
     /// The bytes from `offset` to the end, if `offset` is inside.
     fn from(&self, offset: u64) -> Option<&[u8]> {
         let skipped = usize::try_from(offset.checked_sub(self.start)?).ok()?;
@@ -101,7 +101,7 @@ impl core::error::Error for ViewError {}
 impl<'d, D: Disk> View<'d, D> {
     /// A view that has read nothing yet.
     pub fn new(disk: &'d D) -> Self {
-        Self { disk, windows: Default::default(), reads_left: MOST_READS }
+        Self { disk, windows: Default::default(), reads: 0 }
     }
 
     /// Copies what the windows hold from `offset` on into `buffer`, and says how much that is.
@@ -115,17 +115,14 @@ impl<'d, D: Disk> View<'d, D> {
         count
     }
 
-    /// Starts to read the window that contains `offset`. One that goes on where another ended replaces it and is twice as
-    /// large; any other replaces the window that was not used last.
+    /// Starts to read the window from the page of `offset` on.
     fn fetch(&mut self, offset: u64) -> Result<Fetch<'d>, ViewError> {
-        self.reads_left = self.reads_left.checked_sub(1).ok_or(ViewError::TooManyReads)?;
+        self.reads += 1;
+        if self.reads > MOST_READS {
+            return Err(ViewError::TooManyReads);
+        }
         let start = offset - offset % WINDOW as u64;
-        let goes_on = |window: &Window| !window.bytes.is_empty() && window.end() == start;
-        let slot = usize::from(!goes_on(&self.windows[0]));
-        let size = match self.windows.get(slot) {
-            Some(window) if goes_on(window) => (2 * window.bytes.len()).min(LARGEST_WINDOW),
-            _ => WINDOW,
-        };
+        let size = if self.reads <= SMALL_READS { WINDOW } else { LARGE_WINDOW };
         let left = usize::try_from(self.disk.size() - start).unwrap_or(usize::MAX);
         let size = size.min(left - left % BLOCK as usize);
         let disk = self.disk;
@@ -133,15 +130,13 @@ impl<'d, D: Disk> View<'d, D> {
             let mut bytes = vec![0; size];
             disk.read(start, &mut bytes).await.map(|()| bytes)
         });
-        Ok(Fetch { start, slot, bytes })
+        Ok(Fetch { start, bytes })
     }
 }
 
 /// A window that is being read.
 struct Fetch<'d> {
     start: u64,
-    /// The index of the window that it replaces.
-    slot: usize,
     bytes: Pin<Box<dyn Future<Output = Result<Vec<u8>, ReadFailed>> + 'd>>,
 }
 
@@ -182,7 +177,8 @@ impl<'d, D: Disk> BlockDevice for View<'d, D> {
         loop {
             if let Some(fetch) = &mut state.fetch {
                 match ready!(fetch.bytes.as_mut().poll(context)) {
-                    Ok(bytes) => self.windows[fetch.slot] = Window { start: fetch.start, bytes },
+                    // The window that was not used last gives way.
+                    Ok(bytes) => self.windows[1] = Window { start: fetch.start, bytes },
                     Err(error) => return failed(ViewError::Disk(error)),
                 }
                 state.fetch = None;

@@ -30,7 +30,9 @@ impl Options {
                 let known = "--ip, --gateway, --port, --max-connections or --timeout";
                 return Err(format!("`{argument}` is not known here: use {known}"));
             }
-            let value = value.or_else(|| others.next()).unwrap_or("nothing");
+            let Some(value) = value.or_else(|| others.next()) else {
+                return Err(format!("{name} needs a value: add it behind {name}"));
+            };
             match value.parse() {
                 Ok(seconds @ 1..=MOST_SECONDS) => timeout = Duration::from_secs(seconds),
                 _ => {
