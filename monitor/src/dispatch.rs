@@ -346,15 +346,19 @@ impl Dispatch {
     ///
     /// # Errors
     ///
-    /// A [`Stop`] where not all of it could be written: nobody reads it any more, or something came from outside.
+    /// A [`Stop`] where not all of it could be written: nobody reads it any more, or a signal or `--timeout` came.
     pub fn drain(&mut self) -> Result<(), Stop> {
         while !self.console.advance_output(&self.memory, &mut self.ring) {
             let Pending { timeout, grace, signals, signal } = self.interrupts.take();
             if timeout {
                 return Err(Stop::Ended(Cause::Timeout));
             }
-            if grace || signals > 0 {
+            if signals > 0 {
                 return Err(Stop::Ended(Cause::Signal(self.shutdown.requested.unwrap_or(signal))));
+            }
+            if grace {
+                // It obeyed in time, so that its own status stands; for its reader the time is over all the same.
+                return Ok(());
             }
             self.wanted.clear();
             self.console.wait_for_output(&mut self.wanted);
