@@ -2,7 +2,7 @@
 //! nor change.
 //!
 //! They lie in memory of their own, [`Tables`], in a memory slot above the guest's memory. The guest's address space shows
-//! three of them, for the processor only, at the virtual pages of [`SYSTEM`](crate::layout::SYSTEM):
+//! three of them, for the processor only, at the virtual pages of [`SYSTEM`]:
 //!
 //! | page | content | rights (supervisor) |
 //! |---|---|---|

@@ -1,7 +1,7 @@
 //! HTTP/1.1 on one connection: what is left to do around the parser, which is the crate `httparse`.
 //!
-//! A request goes through three steps, each a file: its bytes are collected and answered ([`connection`]), its head is
-//! checked ([`request`]), and the reply is put into bytes ([`response`]).
+//! A request goes through three steps, each a file: its bytes are collected and answered (`connection`), its head is
+//! checked (`request`), and the reply is put into bytes (`response`).
 
 mod connection;
 mod input;
