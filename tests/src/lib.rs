@@ -7,12 +7,14 @@
 //! - [`user`]: the same as an ordinary user.
 //! - [`terminal`]: a pseudo-terminal.
 //! - [`elf`]: ELF files that are broken in one place.
+//! - [`rig`]: the whole suite in another machine.
 //! - [`files`]: disk images, other files and outside programs.
 
 pub mod artifacts;
 pub mod elf;
 pub mod files;
 pub mod network;
+pub mod rig;
 pub mod run;
 pub mod suite;
 pub mod terminal;

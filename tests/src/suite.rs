@@ -5,6 +5,7 @@
 //! | `UKVM_TEST_REQUIRE=all` | a test that cannot run here fails instead of being ignored |
 //! | `UKVM_TEST_ARTIFACTS=DIR` | monitor and guests are in DIR; nothing is built |
 //! | `UKVM_TEST_SLOW=N` | this host is N times slower than most: every deadline is N times longer |
+//! | `UKVM_TEST_IN_RIG=COMMAND` | run in another machine, see [`rig`](crate::rig) |
 //! | `UKVM_TEST_RIG=1` | this is the emulated machine: leave out what cannot run there, and say so |
 
 use crate::files;
@@ -55,7 +56,7 @@ impl Test {
 }
 
 /// Makes the constant `TESTS` of a module out of the names of its functions, each with the methods of
-/// [`Test`](suite::Test) that it wants behind it: `name .alone() .not_in_rig("reason");`.
+/// [`Test`] that it wants behind it: `name .alone() .not_in_rig("reason");`.
 #[macro_export]
 macro_rules! tests {
     ($($name:ident $(.$method:ident($($argument:expr),*))*;)+) => {
@@ -160,7 +161,8 @@ pub fn run(arguments: &Arguments, tests: impl IntoIterator<Item = &'static Test>
     }
     let conclusion = libtest_mimic::run(arguments, trials);
     if !left_out.is_empty() && !arguments.list {
-        println!("{} tests ran in this machine; {} did not:", conclusion.num_passed, left_out.len());
+        let ran = conclusion.num_passed + conclusion.num_failed;
+        println!("{ran} tests ran in this machine; {} did not:", left_out.len());
         for (name, why) in left_out {
             println!("  {name}: {why}");
         }

@@ -1,7 +1,7 @@
 //! The end-to-end tests: `ukvm-run` as its users see it, on the real KVM, with real guests.
 //!
 //! `UKVM_TEST_ARTIFACTS=DIR` takes the monitor and the guests from DIR, as in a machine without a compiler; without it they are built
-//! first.
+//! first. `UKVM_TEST_IN_RIG=COMMAND` runs the tests in the machine that this command makes, see [`ukvm_tests::rig`].
 
 mod suite;
 
@@ -20,6 +20,16 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
+    }
+    if let Some(rig) = std::env::var_os("UKVM_TEST_IN_RIG") {
+        return match ukvm_tests::rig::run(Path::new(&rig), std::env::args().skip(1)) {
+            Ok(status) if status.success() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("the tests cannot start in {}: {error}", rig.display());
+                ExitCode::FAILURE
+            }
+        };
     }
     ukvm_tests::suite::enter_user_namespace();
     ukvm_tests::suite::run(&arguments, suite::all()).exit_code()

@@ -138,7 +138,7 @@ fn report_has_the_timeline_and_the_counters() {
 }
 
 fn report_counts_packets_and_blocks() {
-    use super::net::{NET, round_trip, socket_to_mirror};
+    use super::net::{NET, round_trip, socket_to_mirror, wait_for_echo};
     in_namespace(|| {
         let directory = files::directory();
         let path = directory.path().join("report.json");
@@ -146,7 +146,7 @@ fn report_counts_packets_and_blocks() {
         let run = Run::guest("mirror").option("--net", NET).option("--report", &path);
         let guest = run.start();
         let socket = socket_to_mirror("tap0");
-        while !round_trip(&socket, &[0; 100]) {}
+        wait_for_echo(&socket);
         for _ in 0..9 {
             assert!(round_trip(&socket, &[0; 100]));
         }

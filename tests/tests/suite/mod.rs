@@ -19,6 +19,7 @@ mod memory;
 mod net;
 mod options;
 mod runtime;
+mod services;
 mod signals;
 mod terminal;
 
@@ -46,6 +47,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         net::TESTS,
         options::TESTS,
         runtime::TESTS,
+        services::TESTS,
         signals::TESTS,
         terminal::TESTS,
     ]

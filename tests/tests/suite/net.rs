@@ -48,7 +48,7 @@ pub(crate) fn round_trip(socket: &UdpSocket, packet: &[u8]) -> bool {
 }
 
 /// Round trips until one succeeds: the first packets may come before the guest has given out its buffers.
-fn wait_for_mirror(socket: &UdpSocket) {
+pub(crate) fn wait_for_echo(socket: &UdpSocket) {
     let deadline = Instant::now() + patience(SOON);
     while !round_trip(socket, b"hello") {
         assert!(Instant::now() < deadline, "no packet came back");
@@ -56,7 +56,7 @@ fn wait_for_mirror(socket: &UdpSocket) {
 }
 
 fn round_trips(socket: &UdpSocket) {
-    wait_for_mirror(socket);
+    wait_for_echo(socket);
     for number in 0..100_u32 {
         let packet = vec![number as u8; 1 + number as usize * 14];
         assert!(round_trip(socket, &packet), "packet {number} did not come back");
@@ -84,7 +84,7 @@ fn large_packets_are_one_frame() {
         network::set_mtu("tap0", 9000);
         let guest = Run::guest("mirror").option("--net", NET).start();
         let socket = socket_to_mirror("tap0");
-        wait_for_mirror(&socket);
+        wait_for_echo(&socket);
         // 8,972 bytes and the headers of UDP and IP are 9,000.
         for length in [1473, 4096, 8972] {
             let packet = ukvm_tests::files::noise(length as u64, length);

@@ -1,0 +1,49 @@
+//! The same tests in another machine, mostly an emulated one that has another kind of KVM.
+//!
+//! A rig is a command that takes options, a directory and a shell command, and runs the latter, as root, in a machine that has this
+//! one's root file system and the directory as `/host`. Its exit status is the shell command's.
+
+use crate::artifacts::artifacts;
+use crate::files;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+/// How many times slower than this machine it is taken to be.
+const SLOWNESS: u32 = 20;
+/// The memory of the machine in MiB: a hundred guests run in it at once.
+const MEMORY: &str = "4096";
+/// How long the machine may live, in seconds.
+const TIME: &str = "2400";
+
+/// Runs this very program with `arguments` in the machine that the command `rig` makes, with a copy of the monitor and the guests.
+///
+/// # Errors
+///
+/// Where a file cannot be copied or `rig` not be started.
+pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Result<ExitStatus> {
+    let directory = files::directory();
+    let place = |name: &str| directory.path().join(name);
+    let artifacts = artifacts();
+    std::fs::copy(std::env::current_exe()?, place("suite"))?;
+    std::fs::copy(&artifacts.monitor, place("ukvm-run"))?;
+    std::fs::copy(&artifacts.slow_disk_monitor, place("slow-disk-run"))?;
+    for guest in std::fs::read_dir(&artifacts.guests)? {
+        let guest = guest?;
+        std::fs::copy(guest.path(), directory.path().join(guest.file_name()))?;
+    }
+    let mut line = format!("UKVM_TEST_ARTIFACTS=/host UKVM_TEST_RIG=1 UKVM_TEST_SLOW={SLOWNESS}");
+    if let Ok(what) = std::env::var("UKVM_TEST_REQUIRE") {
+        line += &format!(" UKVM_TEST_REQUIRE={}", quoted(&what));
+    }
+    line += " ./suite --test-threads 2";
+    for argument in arguments {
+        line += &format!(" {}", quoted(&argument));
+    }
+    Command::new(rig).args(["--mem", MEMORY, "--timeout", TIME]).arg(directory.path()).arg(line).status()
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
