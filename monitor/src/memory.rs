@@ -219,7 +219,8 @@ impl SharedArea {
     fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
         let pointer = self.pointer(offset, 4)?;
         // SAFETY: `pointer` has checked that the four bytes lie in the mapping, which lives as long as self.memory, and are
-        // aligned; nothing accesses them but by atomic operations, the guest's aside, which are the hardware's.
+        // aligned; nobody refers to them otherwise. What else writes there, the guest and the kernel on behalf of its requests, is
+        // not this program.
         Some(unsafe { AtomicU32::from_ptr(pointer.cast()) })
     }
 

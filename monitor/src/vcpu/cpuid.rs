@@ -1,7 +1,7 @@
 //! What the processor can do: asked of the processor itself, and told to the guest.
 
 use crate::error::{Error, ErrorKind};
-use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Kvm, VcpuFd};
 use std::arch::x86_64::__cpuid;
 
@@ -9,6 +9,10 @@ use std::arch::x86_64::__cpuid;
 const VMX: u32 = 1 << 5;
 /// Leaf 1, ECX: XSAVE.
 const XSAVE: u32 = 1 << 26;
+/// Leaf 1, EDX: the count of logical processors is valid.
+const MANY_THREADS: u32 = 1 << 28;
+/// Leaf 0x8000_0001, ECX: likewise.
+const MANY_CORES: u32 = 1 << 1;
 /// Leaf 0x8000_0001, ECX: SVM.
 const SVM: u32 = 1 << 2;
 /// Leaf 0x8000_0007, EDX: the time stamp counter runs at a constant rate in all states.
@@ -50,6 +54,28 @@ pub fn set_up(kvm: &Kvm, vcpu: &VcpuFd, software: bool, highest: u64) -> Result<
     Ok(set(kvm, vcpu)? && !software)
 }
 
+/// Makes of what KVM supports what this guest has: one processor with the number 0, whichever of the host's was asked, and no
+/// virtual machines of its own. Layout of the leaves: AMD64 APM, volume 3, appendix E.
+fn adapt(entry: &mut kvm_cpuid_entry2) {
+    match entry.function {
+        1 => {
+            entry.ecx &= !VMX;
+            entry.edx &= !MANY_THREADS;
+            // Number and count of logical processors.
+            entry.ebx = entry.ebx & 0xffff | 1 << 16;
+        }
+        // Cores and threads that share a cache, less 1; cache and rest of the leaf stay.
+        4 | 0x8000_001d => entry.eax &= 0x3fff,
+        // Processor topology: one at each level, number 0.
+        0xb | 0x1f => (entry.eax, entry.ebx, entry.edx) = (0, 1, 0),
+        0x8000_0001 => entry.ecx &= !(SVM | MANY_CORES),
+        // Cores less 1, and the bits that number them.
+        0x8000_0008 => entry.ecx &= !0xf0ff,
+        0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (0, 0, 0),
+        _ => {}
+    }
+}
+
 /// Tells the guest what KVM supports, and says whether XSAVE (and so AVX) is among it.
 ///
 /// # Errors
@@ -64,17 +90,34 @@ fn set(kvm: &Kvm, vcpu: &VcpuFd) -> Result<bool, Error> {
     };
     let mut table =
         kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(|error| failed("ask KVM for", error))?;
-    let mut xsave = false;
-    for entry in table.as_mut_slice() {
-        match entry.function {
-            1 => {
-                xsave = entry.ecx & XSAVE != 0;
-                entry.ecx &= !VMX;
-            }
-            0x8000_0001 => entry.ecx &= !SVM,
-            _ => {}
-        }
-    }
+    let xsave = table.as_slice().iter().any(|entry| entry.function == 1 && entry.ecx & XSAVE != 0);
+    table.as_mut_slice().iter_mut().for_each(adapt);
     vcpu.set_cpuid2(&table).map_err(|error| failed("set", error))?;
     Ok(xsave)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapted(function: u32, [eax, ebx, ecx, edx]: [u32; 4]) -> [u32; 4] {
+        let mut entry = kvm_cpuid_entry2 { function, eax, ebx, ecx, edx, ..Default::default() };
+        adapt(&mut entry);
+        [entry.eax, entry.ebx, entry.ecx, entry.edx]
+    }
+
+    #[test]
+    fn a_guest_has_one_processor_whichever_of_the_hosts_was_asked() {
+        let all = [u32::MAX; 4];
+        for number in [0, 1, 200] {
+            let leaf = [0x0083_0f10, number << 24 | 0x0002_0800, XSAVE | VMX, MANY_THREADS | 1];
+            assert_eq!(adapted(1, leaf), [0x0083_0f10, 0x0001_0800, XSAVE, 1]);
+            assert_eq!(adapted(0xb, [4, 8, 0x201, number]), [0, 1, 0x201, 0]);
+            assert_eq!(adapted(0x8000_001e, [number, 0x100, 0, 0]), [0; 4]);
+        }
+        assert_eq!(adapted(4, all), [0x3fff, u32::MAX, u32::MAX, u32::MAX]);
+        assert_eq!(adapted(0x8000_0001, all)[2], !(SVM | MANY_CORES));
+        assert_eq!(adapted(0x8000_0008, [0x2830, 0, 0x7007, 0]), [0x2830, 0, 0, 0]);
+        assert_eq!(adapted(7, all), all);
+    }
 }
