@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 pub struct Artifacts {
     /// `ukvm-run` as users get it.
     pub monitor: PathBuf,
-    /// `slow-disk-run`, the monitor with a disk that hangs.
-    pub slow_disk_monitor: PathBuf,
+    /// `odd-run`, the monitor in odd surroundings.
+    pub odd_monitor: PathBuf,
     /// The directory of the guests, each `NAME.elf`.
     pub guests: PathBuf,
 }
@@ -22,7 +22,7 @@ impl Artifacts {
     pub fn in_directory(directory: &Path) -> Self {
         Self {
             monitor: directory.join("ukvm-run"),
-            slow_disk_monitor: directory.join("slow-disk-run"),
+            odd_monitor: directory.join("odd-run"),
             guests: directory.into(),
         }
     }

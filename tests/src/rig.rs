@@ -27,7 +27,7 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
     let artifacts = artifacts();
     std::fs::copy(std::env::current_exe()?, place("suite"))?;
     std::fs::copy(&artifacts.monitor, place("ukvm-run"))?;
-    std::fs::copy(&artifacts.slow_disk_monitor, place("slow-disk-run"))?;
+    std::fs::copy(&artifacts.odd_monitor, place("odd-run"))?;
     for guest in std::fs::read_dir(&artifacts.guests)? {
         let guest = guest?;
         std::fs::copy(guest.path(), directory.path().join(guest.file_name()))?;

@@ -72,6 +72,13 @@ impl Run {
         Self { monitor: monitor.into(), ..self }
     }
 
+    /// With the monitor in odd surroundings: see `odd-run`.
+    #[must_use]
+    pub fn odd(self, oddity: &str) -> Self {
+        let run = self.monitor(&artifacts().odd_monitor);
+        Self { options: [vec![oddity.into()], run.options].concat(), ..run }
+    }
+
     /// With these options, before the program.
     #[must_use]
     pub fn options<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Self {

@@ -44,7 +44,7 @@ fn artifacts() -> Result<Artifacts> {
     let directory = guests.first().and_then(|guest| guest.parent()).context("there is no guest")?;
     Ok(Artifacts {
         monitor,
-        slow_disk_monitor: PathBuf::from(env!("CARGO_BIN_EXE_slow-disk-run")),
+        odd_monitor: PathBuf::from(env!("CARGO_BIN_EXE_odd-run")),
         guests: directory.into(),
     })
 }

@@ -2,11 +2,16 @@
 
 use nix::sys::signal::Signal;
 use ukvm_abi::request::Status;
+use ukvm_tests::files;
+use ukvm_tests::network::in_namespace;
 use ukvm_tests::run::Run;
+use ukvm_tests::suite::Need;
 
 ukvm_tests::tests! {
     a_wrong_request_completes_with_an_error_and_the_guest_goes_on;
     a_bad_pointer_completes_with_an_error_and_the_guest_goes_on;
+    a_guest_that_submits_anything_harms_only_itself .needs(&[Need::Network]);
+    a_guest_in_c_from_the_documents .needs(&[Need::Program("cc")]) .not_in_rig("it needs a compiler");
     a_full_completion_ring_loses_nothing_and_has_room_for_the_notice;
     arguments_and_environment_arrive;
     random_numbers_differ_in_every_way;
@@ -50,6 +55,56 @@ fn a_bad_pointer_completes_with_an_error_and_the_guest_goes_on() {
     for line in requests.lines() {
         assert!(line.ends_with(&format!(": {} 0", Status::BadAddress as u32)), "{line}");
     }
+}
+
+/// Whatever it does, the monitor neither crashes nor hangs, and tells what happened.
+fn a_guest_that_submits_anything_harms_only_itself() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let data = files::sparse(directory.path(), "data.img", 1 << 20);
+        let scratch = files::sparse(directory.path(), "scratch.img", 1 << 20);
+        let mut statuses = [0; 256];
+        for seed in 0..24 {
+            let run = Run::guest("hostile").option("--net", "tap0").option("--disk", &data);
+            let run = run.option("--disk", &scratch).input("some input");
+            let ended = run.options(["--aslr-seed", &seed.to_string()]).args([seed.to_string()]).finish();
+            let told = match ended.code() {
+                Some(0) => "",
+                Some(139) => "ukvm-run: guest fault: ",
+                // It may well overwrite its own memory.
+                Some(134) => "ukvm-run: guest panic: ",
+                other => panic!("seed {seed}: {other:?}, its errors: {}", ended.errors),
+            };
+            statuses[ended.code().unwrap_or_default() as usize] += 1;
+            let _ = ended.says(&[told]);
+        }
+        assert!(statuses[0] > 0, "no guest came to its end");
+        assert!(statuses[139] > 0, "no guest corrupted its ring");
+        assert_eq!(std::fs::metadata(&scratch).expect("the image").len(), 1 << 20);
+        assert!(
+            std::fs::read(&data).expect("the image").iter().all(|byte| *byte == 0),
+            "it wrote where it must not"
+        );
+    });
+}
+
+/// The guest that `docs/abi.md` shows, built as its first lines say.
+fn a_guest_in_c_from_the_documents() {
+    let directory = files::directory();
+    let program = directory.path().join("hello.elf");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hello.c");
+    let text = std::fs::read_to_string(source).expect("docs/hello.c");
+    let flags: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains(" cc "))
+        .take_while(|line| line.starts_with(" *     "))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.starts_with('-') && *word != "-o")
+        .collect();
+    assert!(flags.len() >= 5, "{flags:?}");
+    let program_name = program.to_str().expect("a path in UTF-8");
+    let _ = files::call("cc", &[&flags[..], &[source, "-o", program_name]].concat());
+    Run::elf(&program).finish().status(7).prints("hello from C\n").quietly();
 }
 
 fn a_full_completion_ring_loses_nothing_and_has_room_for_the_notice() {

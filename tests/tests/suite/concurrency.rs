@@ -5,7 +5,6 @@ use nix::sys::signal::Signal;
 use std::io::PipeReader;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
-use ukvm_tests::artifacts::artifacts;
 use ukvm_tests::files;
 use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::{Run, Running};
@@ -35,7 +34,7 @@ fn stuck(options: &[&str], words: &[&str]) -> Stuck {
     network::make_tap_with_address("tap0");
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let guest = Run::guest("mirror")
-        .monitor(&artifacts().slow_disk_monitor)
+        .odd("slow-disk")
         .option("--net", NET)
         .option("--disk", &image)
         .options(options)
@@ -88,7 +87,7 @@ fn busy_service(words: &[&str]) -> Stuck {
     network::make_tap_with_address("tap0");
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let guest = Run::guest("busy-service")
-        .monitor(&artifacts().slow_disk_monitor)
+        .odd("slow-disk")
         .option("--net", "tap0")
         .option("--disk", &image)
         .option("--grace", "100ms")
@@ -134,7 +133,7 @@ fn the_runtimes_sockets_work_while_nobody_reads() {
 fn the_hanging_disk_does_hang() {
     let directory = files::directory();
     let image = files::sparse(directory.path(), "a.img", 1 << 20);
-    let run = Run::guest("disk").monitor(&artifacts().slow_disk_monitor).option("--disk", &image);
+    let run = Run::guest("disk").odd("slow-disk").option("--disk", &image);
     let ended = run.args(["1:read:0:512", "1:read:0:512"]).finish().status(0);
     assert!(ended.took >= Duration::from_secs(2), "{:?}", ended.took);
 }

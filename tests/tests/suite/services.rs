@@ -21,6 +21,9 @@ ukvm_tests::tests! {
     blkcopy_of_unequal_disks_says_so;
     logins_with_curl .needs(&[Need::Network, Need::Program("curl"), Need::Program("mkfs.vfat"), Need::Program("mcopy")]);
     odd_requests_get_an_answer .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy")]);
+    a_half_sent_request_times_out .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy")]);
+    more_connections_than_there_may_be_wait .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy")]);
+    a_disk_that_fails_is_an_internal_error .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy")]);
     sixty_four_connections_with_wrk
         .needs(&[Need::Network, Need::Program("wrk"), Need::Program("mkfs.vfat"), Need::Program("mcopy")]) .alone();
     a_thousand_connections_with_wrk
@@ -183,7 +186,7 @@ struct Service {
     directory: tempfile::TempDir,
 }
 
-fn auth_service(memory: &str) -> Service {
+fn auth_service(memory: &str, arguments: &[&str]) -> Service {
     let directory = files::directory();
     let image = files::fat_image(directory.path(), 8 << 20, &USERS);
     network::make_tap_with_address("tap0");
@@ -192,6 +195,7 @@ fn auth_service(memory: &str) -> Service {
         .option("--disk", format!("{},ro", image.display()))
         .option("--mem", memory)
         .args(ADDRESSES)
+        .args(arguments)
         .deadline(Duration::from_secs(120))
         .start();
     let deadline = Instant::now() + patience(Duration::from_secs(20));
@@ -213,7 +217,7 @@ fn curl(arguments: &[&str]) -> (String, String) {
 
 fn logins_with_curl() {
     in_namespace(|| {
-        let service = auth_service("64M");
+        let service = auth_service("64M", &[]);
         let long = format!("user={}", "x".repeat(256));
         for (parameters, status, body) in [
             (&["user=alice", "password=wonderland"][..], "200", "hello alice!"),
@@ -277,11 +281,9 @@ fn answer(request: &[u8]) -> String {
 
 fn odd_requests_get_an_answer() {
     in_namespace(|| {
-        let service = auth_service("64M");
+        let service = auth_service("64M", &[]);
         let works = |why: &str| {
-            let good =
-                b"GET /?user=alice&password=wonderland HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-            let text = answer(good);
+            let text = answer(GOOD);
             assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("hello alice!"), "{why}: {text}");
         };
         works("at first");
@@ -311,6 +313,65 @@ fn odd_requests_get_an_answer() {
     });
 }
 
+/// A request whose answer ends the connection.
+const GOOD: &[u8] = b"GET /?user=alice&password=wonderland HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+fn a_half_sent_request_times_out() {
+    in_namespace(|| {
+        let service = auth_service("64M", &["--timeout", "1"]);
+        for half in [&b""[..], b"GET /?user=al", b"GET / HTTP/1.1\r\nHost: x\r\n"] {
+            let mut stream = connect(peers()[0], 80);
+            stream.write_all(half).expect("the peer takes everything");
+            let start = Instant::now();
+            let mut rest = Vec::new();
+            // Whether it says so or just closes, it does not wait for ever; a reset is an end as well.
+            let _ = stream.read_to_end(&mut rest);
+            let took = start.elapsed();
+            assert!(took < patience(Duration::from_secs(4)), "still open after {took:?}");
+            assert!(!rest.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&rest));
+        }
+        assert!(answer(GOOD).ends_with("hello alice!"));
+        end(service.guest);
+    });
+}
+
+fn more_connections_than_there_may_be_wait() {
+    in_namespace(|| {
+        let service = auth_service("64M", &["--max-connections", "4"]);
+        // The one that found out whether the service is there may still be on its way out.
+        std::thread::sleep(Duration::from_millis(200));
+        let idle: Vec<TcpStream> = (0..4).map(|_| connect(peers()[0], 80)).collect();
+        let start = Instant::now();
+        let text = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| answer(GOOD));
+            std::thread::sleep(Duration::from_millis(500));
+            drop(idle);
+            waiting.join().expect("it was not refused")
+        });
+        assert!(text.ends_with("hello alice!"), "{text}");
+        assert!(start.elapsed() >= Duration::from_millis(500), "a fifth connection was served beside four");
+        end(service.guest);
+    });
+}
+
+fn a_disk_that_fails_is_an_internal_error() {
+    in_namespace(|| {
+        let service = auth_service("64M", &[]);
+        assert!(answer(GOOD).ends_with("hello alice!"));
+        // The host takes the image away from under the guest.
+        let image = service.directory.path().join("data.img");
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(image)
+            .and_then(|image| image.set_len(0))
+            .expect("the image");
+        let text = answer(GOOD);
+        assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+        service.guest.signal(Signal::SIGTERM);
+        let _ = service.guest.wait().status(0);
+    });
+}
+
 fn sixty_four_connections_with_wrk() {
     in_namespace(|| wrk(64, "64M"));
 }
@@ -337,7 +398,7 @@ end
 "#;
 
 fn wrk(connections: u32, memory: &str) {
-    let service = auth_service(memory);
+    let service = auth_service(memory, &[]);
     let script = files::file(service.directory.path(), "count.lua", SCRIPT.as_bytes());
     let (connections, seconds) = (connections.to_string(), if in_rig() { "5s" } else { "20s" });
     let mut command = Command::new(files::program("wrk").expect("checked before"));

@@ -15,6 +15,7 @@ ukvm_tests::tests! {
     timeout_ends_a_guest_that_waits_and_one_that_computes;
     timeout_leaves_a_guest_alone_that_is_faster;
     a_signal_is_not_lost_whenever_it_comes;
+    a_stopped_guest_goes_on;
     signals_that_are_ignored_stay_so;
 }
 
@@ -111,6 +112,18 @@ fn a_signal_is_not_lost_whenever_it_comes() {
         // Before the monitor has set its signals up, the signal itself kills it: a shell shows 143 as well.
         assert!(matches!(ended.code(), Some(143) | None), "{ended:?}");
     }
+}
+
+/// As a shell's Ctrl-Z and `fg` do.
+fn a_stopped_guest_goes_on() {
+    let mut guest = Run::guest("clock").args(["follow"]).input_pipe().start();
+    guest.wait_for("\n");
+    guest.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(300));
+    guest.signal(Signal::SIGCONT);
+    guest.send(b"\n");
+    let ended = guest.wait().status(0).quietly();
+    assert_eq!(ended.text().lines().count(), 2, "{}", ended.text());
 }
 
 fn signals_that_are_ignored_stay_so() {

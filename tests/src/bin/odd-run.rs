@@ -1,14 +1,18 @@
-//! `ukvm-run` with disks on which every request hangs for a second.
+//! `ukvm-run` in odd surroundings, for what no command line can bring about. The first argument says which, the others are
+//! those of `ukvm-run`:
 //!
-//! It takes the same command line, and shows that a slow disk holds up nothing but the requests to it.
+//! - `slow-disk`: every request to a disk hangs for a second;
+//! - `writable-text`: the page tables let the guest write its text, so that only the memory slot below them protects it.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use ukvm::cli::{self, Command};
 use ukvm::config::DiskSource;
 use ukvm::device::block::{BlockBackend, FileBackend};
-use ukvm::error::Error;
+use ukvm::error::{Error, ErrorKind};
+use ukvm::outcome::Cause;
 use ukvm::vm::Vm;
 use vm_memory::VolatileSlice;
 
@@ -19,23 +23,35 @@ fn main() -> ExitCode {
     match run() {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("slow-disk-run: {error}");
+            eprintln!("odd-run: {error}");
             ExitCode::from(error.status())
         }
     }
 }
 
 fn run() -> Result<u8, Error> {
-    let Command::Run { mut config, .. } = cli::parse(std::env::args_os(), Instant::now())? else {
-        return Ok(0);
+    let mut arguments = std::env::args_os().skip(1);
+    let oddity = arguments.next().unwrap_or_default();
+    let line = [OsString::from("odd-run")].into_iter().chain(arguments);
+    let Command::Run { mut config, .. } = cli::parse(line, Instant::now())? else {
+        return Err(Error::new(ErrorKind::Usage, "this runs guests, and does nothing else"));
     };
-    for disk in &mut config.disks {
-        if let DiskSource::Path(path) = &disk.source {
-            let file = FileBackend::open(path, disk.read_only)?;
-            disk.source = DiskSource::Backend(Box::new(Slow(file)));
+    match oddity.to_str() {
+        Some("slow-disk") => {
+            for disk in &mut config.disks {
+                if let DiskSource::Path(path) = &disk.source {
+                    let file = FileBackend::open(path, disk.read_only)?;
+                    disk.source = DiskSource::Backend(Box::new(Slow(file)));
+                }
+            }
         }
+        Some("writable-text") => config.test_writable_text = true,
+        _ => return Err(Error::new(ErrorKind::Usage, "the first argument is slow-disk or writable-text")),
     }
     let outcome = Vm::new(*config)?.run();
+    if let Cause::Fault(report) = &outcome.cause {
+        eprintln!("odd-run: {report}");
+    }
     Ok(outcome.cause.status())
 }
 
