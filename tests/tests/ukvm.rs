@@ -6,12 +6,14 @@
 mod suite;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{SigHandler, Signal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use ukvm_tests::artifacts::Artifacts;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
+    act_on_signals();
     if !arguments.list {
         match artifacts() {
             Ok(artifacts) => artifacts.use_for_all(),
@@ -33,6 +35,14 @@ fn main() -> ExitCode {
     }
     ukvm_tests::suite::enter_user_namespace();
     ukvm_tests::suite::run(&arguments, suite::all()).exit_code()
+}
+
+/// A shell's background job inherits SIGINT and SIGQUIT as ignored, and so would every guest that is to be ended by them.
+fn act_on_signals() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM] {
+        // SAFETY: the default action is no handler that anything could be wrong with.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.expect("a signal that can be caught");
+    }
 }
 
 fn artifacts() -> Result<Artifacts> {

@@ -325,6 +325,11 @@ impl Computing {
             if unsafe { libc::setsid() } < 0 {
                 return Err(io::Error::last_os_error());
             }
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                // A shell's background job inherits them as ignored.
+                // SAFETY: the default action is no handler that anything could be wrong with.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
             // SAFETY: the ioctl takes a number.
             match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
                 0 => Ok(()),

@@ -110,7 +110,8 @@ struct Slot {
     host: u64,
 }
 
-const TASK_SEGMENT: Segment = Segment { limit: 0x67, selector: 0x40, dpl: 0, s: 0, l: 0, g: 0, ..CODE_SEGMENT };
+const TASK_SEGMENT: Segment =
+    Segment { limit: 0x67, selector: 0x40, dpl: 0, s: 0, l: 0, g: 0, ..CODE_SEGMENT };
 const NO_TABLE: Table = Table { base: 0, limit: 0, padding: [0; 3] };
 
 /// The state that ring 3 in 64-bit mode needs; whole, so that nothing is put together at run time.
@@ -137,7 +138,8 @@ static SYSTEM: SystemRegisters = SystemRegisters {
     interrupts: [0; 4],
 };
 /// RIP and RFLAGS with IOPL 3.
-static REGISTERS: Registers = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (1 << 30 | 2 << 21) + CODE, 0x3002];
+static REGISTERS: Registers =
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (1 << 30 | 2 << 21) + CODE, 0x3002];
 
 const _: () = assert!(size_of::<SystemRegisters>() == 0x138);
 const _: () = assert!(size_of::<Registers>() == 0x90);
