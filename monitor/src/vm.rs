@@ -106,7 +106,7 @@ impl Vm {
         timeline.mark("program loaded");
 
         // The virtual machine. Its slots come first: later they would cost more.
-        let vm = kvm.create_vm().map_err(|error| no_kvm("create a virtual machine", &error.into()))?;
+        let vm = create_vm(&kvm)?;
         slots::set(&vm, &layout, &memory, &tables)?;
         timeline.mark("virtual machine created");
         let entry = image.entry().wrapping_add(layout.bias);
@@ -438,6 +438,16 @@ fn open_kvm(source: &KvmSource) -> Result<Kvm, Error> {
         }
     }
     Ok(kvm)
+}
+
+/// Makes a virtual machine. A signal that comes meanwhile has KVM give up; it is noted already, so that this just tries again.
+fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
+    loop {
+        match kvm.create_vm() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result.map_err(|error| no_kvm("create a virtual machine", &error.into())),
+        }
+    }
 }
 
 fn duplicate(fd: RawFd) -> io::Result<RawFd> {
