@@ -11,7 +11,6 @@ ukvm_tests::tests! {
     a_wrong_request_completes_with_an_error_and_the_guest_goes_on;
     a_bad_pointer_completes_with_an_error_and_the_guest_goes_on;
     a_guest_that_submits_anything_harms_only_itself .needs(&[Need::Network]);
-    a_guest_in_c_from_the_documents .needs(&[Need::Program("cc")]) .not_in_rig("it needs a compiler");
     a_full_completion_ring_loses_nothing_and_has_room_for_the_notice;
     arguments_and_environment_arrive;
     random_numbers_differ_in_every_way;
@@ -86,25 +85,6 @@ fn a_guest_that_submits_anything_harms_only_itself() {
             "it wrote where it must not"
         );
     });
-}
-
-/// The guest that `docs/abi.md` shows, built as its first lines say.
-fn a_guest_in_c_from_the_documents() {
-    let directory = files::directory();
-    let program = directory.path().join("hello.elf");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/hello.c");
-    let text = std::fs::read_to_string(source).expect("docs/hello.c");
-    let flags: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.contains(" cc "))
-        .take_while(|line| line.starts_with(" *     "))
-        .flat_map(str::split_whitespace)
-        .filter(|word| word.starts_with('-') && *word != "-o")
-        .collect();
-    assert!(flags.len() >= 5, "{flags:?}");
-    let program_name = program.to_str().expect("a path in UTF-8");
-    let _ = files::call("cc", &[&flags[..], &[source, "-o", program_name]].concat());
-    Run::elf(&program).finish().status(7).prints("hello from C\n").quietly();
 }
 
 fn a_full_completion_ring_loses_nothing_and_has_room_for_the_notice() {
