@@ -71,8 +71,8 @@ fn a_second_signal_ends_at_once() {
     guest.signal(Signal::SIGTERM);
     guest.wait_for("asked\n");
     guest.signal(Signal::SIGINT);
-    let ended = guest.wait();
-    assert!(matches!(ended.code(), Some(130 | 143)), "{ended:?}");
+    // It is the second that ended it.
+    let _ = guest.wait().status(130);
 }
 
 fn a_guest_that_only_computes_is_interrupted() {
