@@ -127,9 +127,11 @@ fn output_that_nobody_reads_waits() {
 }
 
 fn a_guest_that_waits_for_a_reader_ends_on_a_signal() {
-    let (_reader, full) = files::full_pipe();
-    let guest = Run::guest("flood").stdout(full).start();
-    std::thread::sleep(Duration::from_millis(300));
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let guest = Run::guest("flood").stdout(writer).start();
+    // Once there is something it runs, and soon the pipe is full.
+    reader.read_exact(&mut [0; 100]).expect("output");
+    std::thread::sleep(Duration::from_millis(100));
     guest.signal(Signal::SIGTERM);
     let _ = guest.wait().status(143).quietly();
     let (_reader, full) = files::full_pipe();

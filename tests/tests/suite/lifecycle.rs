@@ -32,7 +32,8 @@ impl Use {
                 memory.lines().find_map(|line| line.strip_prefix(name)).expect("a line of /proc/meminfo");
             line.trim().trim_end_matches(" kB").parse().expect("a number")
         };
-        let others: u64 = ["MemFree:", "Buffers:", "Cached:", "AnonPages:", "SReclaimable:"].map(kibibytes).iter().sum();
+        let others: u64 =
+            ["MemFree:", "Buffers:", "Cached:", "AnonPages:", "SReclaimable:"].map(kibibytes).iter().sum();
         let files = std::fs::read_to_string("/proc/sys/fs/file-nr").expect("/proc/sys/fs/file-nr");
         Self {
             memory: kibibytes("MemTotal:").saturating_sub(others) << 10,
@@ -77,9 +78,12 @@ fn assert_nothing_is_left(guests: u64, mut run: impl FnMut()) {
 fn children() -> usize {
     let own = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").expect("/proc");
-    let lines = processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let lines =
+        processes.flatten().filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
     // Behind the name in parentheses, which may hold anything: the state, then the parent.
-    lines.filter(|line| line.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(&own)).count()
+    lines
+        .filter(|line| line.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)) == Some(&own))
+        .count()
 }
 
 fn a_thousand_in_a_row() {

@@ -339,7 +339,7 @@ fn more_connections_than_there_may_be_wait() {
     in_namespace(|| {
         let service = auth_service("64M", &["--max-connections", "4"]);
         // The one that found out whether the service is there may still be on its way out.
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(patience(Duration::from_millis(200)));
         let idle: Vec<TcpStream> = (0..4).map(|_| connect(peers()[0], 80)).collect();
         let start = Instant::now();
         let text = std::thread::scope(|scope| {
