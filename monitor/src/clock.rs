@@ -170,6 +170,12 @@ fn best<T>(good: u64, mut measure: impl FnMut() -> (T, u64)) -> T {
     best.0
 }
 
+/// The host's monotonic clock in nanoseconds.
+#[must_use]
+pub fn monotonic() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is live; both clocks exist on every Linux, so that the call cannot fail.

@@ -1,5 +1,6 @@
 //! When each step of a run was done.
 
+use crate::clock;
 use std::time::{Duration, Instant};
 
 /// The steps of a run, each with the time at which it was done.
@@ -30,6 +31,13 @@ impl Timeline {
         Self { start, marks: Vec::with_capacity(Self::CAPACITY) }
     }
 
+    /// When it began on the host's clock `CLOCK_MONOTONIC`, in nanoseconds: for who has watched from outside.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        let elapsed = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        clock::monotonic().saturating_sub(elapsed)
+    }
+
     /// Notes that `step` is done now.
     pub fn mark(&mut self, step: &'static str) {
         self.marks.push(Mark { step, at: self.start.elapsed() });
@@ -55,6 +63,17 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_began_between_the_clocks_around_it() {
+        let before = clock::monotonic();
+        let timeline = Timeline::since(Instant::now());
+        let after = clock::monotonic();
+        std::thread::sleep(Duration::from_millis(2));
+        // What lies between the two clocks that are read is a few instructions, or a moment without a processor.
+        let began = timeline.began();
+        assert!(before <= began && began < after + 1_000_000_000, "{before} {began} {after}");
+    }
 
     #[test]
     fn steps_add_up_to_the_last_mark() {

@@ -183,6 +183,7 @@ fn hex(number: u64) -> String {
 /// What there is to tell only of a guest that ran.
 #[derive(Debug, Serialize)]
 struct Run {
+    started_ns: u64,
     timeline: Vec<Step>,
     exits: Exits,
     console: Counters,
@@ -238,6 +239,7 @@ impl Report {
         let Observations { timeline, exits, console, devices, placement } = observations;
         let Placement { memory, slide, load_bias, seed } = *placement;
         let run = Run {
+            started_ns: timeline.began(),
             timeline: steps(timeline),
             exits: Exits { total: exits.total(), by_reason: *exits },
             console: *console,
