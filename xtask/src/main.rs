@@ -10,22 +10,15 @@ Commands, each also without 'xtask':
   guests  build the example unikernels and the guests of the test suite into target/guests
 
 Commands under 'cargo xtask' only:
-  start-time [PAIRS]
-          measure a start of `hello` against a bare KVM program, in turn";
+  bench ARGUMENTS
+          build ukvm-bench with all that it measures, and run it: `bench all`, `bench --help`";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
         [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
-        [Some("start-time")] => xtask::start_time::run(xtask::start_time::DEFAULT_PAIRS),
-        [Some("start-time"), Some(pairs)] => match pairs.parse() {
-            Ok(pairs) => xtask::start_time::run(pairs),
-            Err(_) => {
-                eprintln!("xtask: start-time takes a number of pairs, not `{pairs}`");
-                return ExitCode::from(64);
-            }
-        },
+        [Some("bench"), ..] => xtask::bench::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

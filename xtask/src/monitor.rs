@@ -10,11 +10,20 @@ use std::path::PathBuf;
 ///
 /// Where cargo fails.
 pub fn build() -> Result<PathBuf> {
+    build_program("ukvm", "ukvm-run")
+}
+
+/// Builds a program of this workspace, optimised and static, and gives its path.
+///
+/// # Errors
+///
+/// Where cargo fails.
+pub fn build_program(package: &str, name: &str) -> Result<PathBuf> {
     let target = cargo::target_directory();
     let target =
         target.to_str().context("the path of the target directory is not Unicode; move the repository")?;
-    let arguments = ["--release", "--package", "ukvm", "--bin", "ukvm-run", "--target-dir", target];
+    let arguments = ["--release", "--package", package, "--bin", name, "--target-dir", target];
     let programs = cargo::build(cargo::root(), &arguments)?;
-    let monitor = programs.into_iter().find(|program| program.name == "ukvm-run");
-    Ok(monitor.context("cargo built no ukvm-run")?.path)
+    let program = programs.into_iter().find(|program| program.name == name);
+    Ok(program.with_context(|| format!("cargo built no {name}"))?.path)
 }

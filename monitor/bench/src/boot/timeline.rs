@@ -1,0 +1,190 @@
+//! Where the time of a start goes: the monitor's own timeline between the times seen from outside.
+
+use crate::error::Error;
+use crate::life::{self, Life};
+use crate::program::Program;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::stats::Summary;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A unikernel that is started with `--report`.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// The monitor.
+    pub monitor: PathBuf,
+    /// Its options, but for the report.
+    pub options: Vec<OsString>,
+    /// The unikernel.
+    pub elf: PathBuf,
+    /// The unikernel's arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Reported {
+    fn program(&self, report: &Path) -> Program {
+        let mut options = vec!["--report".into(), report.into()];
+        options.extend_from_slice(&self.options);
+        Program::unikernel(&self.monitor, &options, &self.elf, &self.arguments)
+    }
+}
+
+/// Where the time of a start goes: medians of several runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timeline {
+    /// Runs.
+    pub runs: usize,
+    /// The phases in their order, without gaps, the first from 0 on.
+    pub phases: Vec<Phase>,
+    /// The first byte of output as seen from outside.
+    pub first_byte_ns: f64,
+}
+
+/// A phase of a life.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phase {
+    /// What happens in it.
+    pub name: String,
+    /// Who works.
+    pub who: Who,
+    /// When it begins.
+    pub at_ns: f64,
+    /// How long it takes.
+    pub took_ns: f64,
+}
+
+/// Who works in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// The host's kernel, for any process.
+    Kernel,
+    /// The monitor, with what it has the kernel do.
+    Monitor,
+    /// The guest, with what it has the monitor do.
+    Guest,
+}
+
+/// What is read of a run report.
+#[derive(Debug, Deserialize)]
+struct Report {
+    started_ns: u64,
+    timeline: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    step: String,
+    took_ns: u64,
+}
+
+/// Runs the unikernel with a report `runs` times. `whole_ns` is the median life without one, from which the last phase is
+/// what is left.
+///
+/// # Errors
+///
+/// Where a run fails, its report cannot be read, or the user has had enough.
+pub fn measure(
+    reported: &Reported,
+    runs: usize,
+    whole_ns: f64,
+    session: &Session,
+) -> Result<Timeline, Error> {
+    let file = std::env::temp_dir().join(format!("ukvm-bench-{}.json", std::process::id()));
+    let program = reported.program(&file);
+    let mut progress = Progress::new("timeline", runs);
+    let mut lives = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let result = one(&program, &file, session);
+        // What is not there any more needs no removing.
+        let _ = fs::remove_file(&file);
+        lives.push(result?);
+        progress.step();
+    }
+    Ok(combine(&lives, whole_ns))
+}
+
+/// One run: its phases with their times, and the time to the first byte. In nanoseconds.
+type Run = (Vec<(String, f64)>, f64);
+
+fn one(program: &Program, file: &Path, session: &Session) -> Result<Run, Error> {
+    let before = monotonic_ns();
+    let life: Life = life::follow(program, session)?;
+    life::wait_for_helpers(session)?;
+    let text = fs::read_to_string(file)
+        .map_err(|error| Error::host(format!("the report in {} cannot be read ({error})", file.display())))?;
+    let report: Report = serde_json::from_str(&text).map_err(|error| {
+        Error::program(format!(
+            "the report of ukvm-run has another form ({error}); use the ukvm-run that belongs to this ukvm-bench"
+        ))
+    })?;
+    let exec = ("exec".to_owned(), report.started_ns.saturating_sub(before) as f64);
+    let steps = report.timeline.into_iter().map(|step| (step.step, step.took_ns as f64));
+    Ok((std::iter::once(exec).chain(steps).collect(), life.first_byte.as_nanos() as f64))
+}
+
+/// The clock that the report's times are of.
+fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec * 1_000_000_000 + now.tv_nsec) as u64
+}
+
+/// The medians of the runs' phases, one behind the other, and what is left of a whole life.
+fn combine(runs: &[Run], whole_ns: f64) -> Timeline {
+    let median = |values: Vec<f64>| Summary::of(values).map_or(0.0, |summary| summary.median);
+    let names = runs.first().map(|run| run.0.iter().map(|(name, _)| name.clone())).into_iter().flatten();
+    let mut phases = Vec::new();
+    let mut at_ns = 0.0;
+    for (index, name) in names.enumerate() {
+        // All runs take the same steps.
+        let took_ns = median(runs.iter().filter_map(|run| run.0.get(index)).map(|(_, took)| *took).collect());
+        let who = match &*name {
+            "exec" => Who::Kernel,
+            "guest entry" | "main" | "first exit" | "first byte" | "ended" => Who::Guest,
+            _ => Who::Monitor,
+        };
+        phases.push(Phase { name, who, at_ns, took_ns });
+        at_ns += took_ns;
+    }
+    let took_ns = (whole_ns - at_ns).max(0.0);
+    phases.push(Phase { name: "exit and teardown".into(), who: Who::Kernel, at_ns, took_ns });
+    let first_byte_ns = median(runs.iter().map(|run| run.1).collect());
+    Timeline { runs: runs.len(), phases, first_byte_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_follow_each_other_to_the_end_of_the_life() {
+        let run = |exec, vcpu, exit, first| {
+            let phases = [("exec", exec), ("vCPU ready", vcpu), ("first exit", exit)];
+            (phases.map(|(name, took)| (name.to_owned(), took)).to_vec(), first)
+        };
+        let runs =
+            [run(300.0, 50.0, 10.0, 380.0), run(310.0, 40.0, 30.0, 390.0), run(900.0, 45.0, 20.0, 999.0)];
+        let timeline = combine(&runs, 500.0);
+        let told: Vec<_> = timeline
+            .phases
+            .iter()
+            .map(|phase| (&*phase.name, phase.who, phase.at_ns, phase.took_ns))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("exec", Who::Kernel, 0.0, 310.0),
+                ("vCPU ready", Who::Monitor, 310.0, 45.0),
+                ("first exit", Who::Guest, 355.0, 20.0),
+                ("exit and teardown", Who::Kernel, 375.0, 125.0),
+            ]
+        );
+        assert_eq!((timeline.runs, timeline.first_byte_ns), (3, 390.0));
+        // A life that was shorter without a report.
+        assert_eq!(combine(&runs, 10.0).phases.last().unwrap().took_ns, 0.0);
+    }
+}

@@ -1,0 +1,83 @@
+//! All results of a run, as they are written as JSON.
+
+use crate::boot::Boot;
+use crate::churn::Churn;
+use crate::compute::Compute;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::memory::Memory;
+use crate::promise::Promise;
+use serde::Serialize;
+
+/// The version of the JSON's form. Fields may be added at any time; one that goes or changes its meaning raises it.
+pub const SCHEMA: u32 = 1;
+
+/// All results of a run. Times are in nanoseconds, sizes in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of this program.
+    pub ukvm_bench: &'static str,
+    /// Where and when it was measured.
+    pub machine: Machine,
+    /// Whether all that was wanted was measured.
+    pub complete: bool,
+    /// Why not.
+    pub stopped: Option<String>,
+    /// What else is to be known of the figures.
+    pub notes: Vec<String>,
+    /// The promises that were measured.
+    pub promises: Vec<Promise>,
+    /// Starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Boot>,
+    /// Lives a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Churn>,
+    /// Memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Computing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute: Option<Compute>,
+}
+
+impl Results {
+    /// No results yet, of this machine, now.
+    #[must_use]
+    pub fn here() -> Self {
+        let machine = Machine::this();
+        Self {
+            schema: SCHEMA,
+            ukvm_bench: env!("CARGO_PKG_VERSION"),
+            notes: machine.note().into_iter().collect(),
+            machine,
+            complete: true,
+            stopped: None,
+            promises: Vec::new(),
+            boot: None,
+            churn: None,
+            memory: None,
+            compute: None,
+        }
+    }
+
+    /// Marks them as partial if there is a reason.
+    pub fn mark(&mut self, stopped: Option<&Error>) {
+        self.complete = stopped.is_none();
+        self.stopped = stopped.map(ToString::to_string);
+    }
+
+    /// The JSON, with a newline at its end.
+    ///
+    /// # Errors
+    ///
+    /// Where a number is none that JSON has.
+    pub fn json(&self) -> Result<String, Error> {
+        let json = serde_json::to_string_pretty(self).map_err(|error| {
+            Error::host(format!("the results cannot be written as JSON ({error}); measure again"))
+        })?;
+        Ok(json + "\n")
+    }
+}

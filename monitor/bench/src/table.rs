@@ -1,0 +1,184 @@
+//! Results as text, for a terminal.
+
+use crate::boot::{Boot, Ratio, Started};
+use crate::churn::Churn;
+use crate::compute::Compute;
+use crate::memory::{Cost, Memory};
+use crate::promise::Promise;
+use crate::stats::{Interval, Summary};
+
+/// A time in the unit that suits it.
+#[must_use]
+pub fn time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        few if few < 1e3 => format!("{few:.0} ns"),
+        few if few < 1e5 => format!("{:.1} µs", few / 1e3),
+        some if some < 1e6 => format!("{:.0} µs", some / 1e3),
+        some if some < 1e8 => format!("{:.2} ms", some / 1e6),
+        some if some < 1e9 => format!("{:.0} ms", some / 1e6),
+        many => format!("{:.2} s", many / 1e9),
+    }
+}
+
+/// A size in the unit that suits it.
+#[must_use]
+pub fn size(bytes: f64) -> String {
+    match bytes.abs() {
+        few if few < 1024.0 * 1024.0 => format!("{:.0} KiB", bytes / 1024.0),
+        _ => format!("{:.1} MiB", bytes / 1024.0 / 1024.0),
+    }
+}
+
+/// A ratio with its interval.
+#[must_use]
+pub fn ratio(interval: Interval) -> String {
+    let Interval { low, median, high, .. } = interval;
+    format!("{median:.2}  ({low:.2} to {high:.2})")
+}
+
+/// The width of a column of names.
+const NAME: usize = 34;
+/// The width of a column of figures.
+const FIGURE: usize = 12;
+
+/// A line of a table: a name and figures.
+fn line<'a>(name: &str, figures: impl IntoIterator<Item = &'a str>) -> String {
+    let figures: String = figures.into_iter().map(|figure| format!("{figure:>FIGURE$}")).collect();
+    format!("{name:<NAME$}{figures}\n")
+}
+
+fn summary(name: &str, summary: Summary, show: fn(f64) -> String) -> String {
+    let Summary { minimum, median, p90, p99, .. } = summary;
+    let figures = [minimum, median, p90, p99].map(show);
+    line(name, figures.iter().map(String::as_str))
+}
+
+fn heads(name: &str) -> String {
+    line(name, ["minimum", "median", "p90", "p99"])
+}
+
+/// Starts.
+#[must_use]
+pub fn boot(boot: &Boot) -> String {
+    let mut text = heads(&format!("boot, {} rounds", boot.rounds));
+    for Started { name, first_byte_ns, .. } in &boot.programs {
+        text += &summary(&format!("first byte, {name}"), *first_byte_ns, time);
+    }
+    for Started { name, whole_life_ns, .. } in &boot.programs {
+        text += &summary(&format!("whole life, {name}"), *whole_life_ns, time);
+    }
+    for program in boot.programs.iter().filter(|program| program.helpers > 0) {
+        let name = format!("process alone, {}", program.name);
+        text += &summary(&name, program.reaped_ns, time);
+    }
+    for Ratio { of, to, first_byte, whole_life } in &boot.ratios {
+        let ends = if first_byte.count < Interval::FEWEST { "their range" } else { "the 95 % interval" };
+        text += &format!("{of} by {to}, round by round, with {ends}:\n");
+        text += &format!("{:<NAME$}    {}\n", "  first byte", ratio(*first_byte));
+        text += &format!("{:<NAME$}    {}\n", "  whole life", ratio(*whole_life));
+    }
+    if let Some(timeline) = &boot.timeline {
+        text += &line(&format!("timeline, {} separate runs", timeline.runs), ["from", "takes"]);
+        for phase in &timeline.phases {
+            text += &line(&format!("  {}", phase.name), [&*time(phase.at_ns), &*time(phase.took_ns)]);
+        }
+        text += &line("  (first byte seen)", [&*time(timeline.first_byte_ns)]);
+    }
+    text
+}
+
+/// Lives a second.
+#[must_use]
+pub fn churn(churn: &Churn) -> String {
+    let Churn { rounds, at_once, lives, app, floor, app_per_second, floor_per_second, ratio: by, .. } = churn;
+    let show = |per_second: f64| format!("{per_second:.0}/s");
+    let mut text = heads(&format!("churn, {rounds} rounds of {lives}, {at_once} at once"));
+    text += &summary(app, *app_per_second, show);
+    text += &summary(floor, *floor_per_second, show);
+    text + &format!("{:<NAME$}    {}\n", format!("{app} by {floor}"), ratio(*by))
+}
+
+/// Memory.
+#[must_use]
+pub fn memory(memory: &Memory) -> String {
+    let mut text = heads(&format!("memory (PSS), {} rounds", memory.rounds));
+    for Cost { name, own_bytes, guest_bytes, .. } in [&memory.app, &memory.floor] {
+        text += &summary(&format!("{name}, without guest"), *own_bytes, size);
+        text += &summary(&format!("{name}, touched of the guest"), *guest_bytes, size);
+    }
+    text += &format!("{:<NAME$}    {}\n", "without guest, by the floor's", ratio(memory.ratio));
+    for Cost { name, many, further_bytes, .. } in [&memory.app, &memory.floor] {
+        text += &line(&format!("{name}, at once"), ["own", "guests", "machine"]);
+        for many in many {
+            let figures =
+                [many.own_bytes as f64, many.guest_bytes as f64, many.machine_bytes as f64].map(size);
+            text += &line(&format!("  {}", many.count), figures.iter().map(String::as_str));
+        }
+        if let Some(further) = further_bytes {
+            text += &line("  each further one", [&*size(*further)]);
+        }
+    }
+    text
+}
+
+/// Computing.
+#[must_use]
+pub fn compute(compute: &Compute) -> String {
+    let mut text = String::new();
+    for kernel in &compute.kernels {
+        text += &heads(&format!("{}, {} rounds", kernel.name, kernel.rounds));
+        text += &summary("  guest", kernel.guest_ns, time);
+        text += &summary("  host", kernel.host_ns, time);
+        let Interval { low, median, high, .. } = kernel.speed;
+        text += &format!(
+            "{:<NAME$}    {median:.4}  ({low:.4} to {high:.4})\n",
+            "  the guest's speed by the host's"
+        );
+    }
+    text
+}
+
+/// Promises.
+#[must_use]
+pub fn promises(promises: &[Promise]) -> String {
+    let mut text = String::new();
+    for Promise { name, ratio: by, target, verdict, .. } in promises {
+        text += &format!(
+            "{name}: {:.3} at the unfavourable end, target {}: {}\n",
+            target.unfavourable(*by),
+            target.text(),
+            verdict.text()
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_the_unit_that_suits_them() {
+        for (nanoseconds, text) in [
+            (12.0, "12 ns"),
+            (1_234.0, "1.2 µs"),
+            (99_940.0, "99.9 µs"),
+            (250_400.0, "250 µs"),
+            (1_234_000.0, "1.23 ms"),
+            (123_400_000.0, "123 ms"),
+            (2.5e9, "2.50 s"),
+        ] {
+            assert_eq!(time(nanoseconds), text);
+        }
+        assert_eq!(
+            [size(4096.0), size(-4096.0), size(1.5 * 1024.0 * 1024.0)],
+            ["4 KiB", "-4 KiB", "1.5 MiB"]
+        );
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let summary = summary("a", Summary { minimum: 1.0, median: 2e3, p90: 3e6, p99: 4e9, count: 9 }, time);
+        assert_eq!(summary.chars().count(), heads("b").chars().count());
+    }
+}
