@@ -61,8 +61,8 @@ pub struct Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Who {
-    /// The host's kernel, for any process.
-    Kernel,
+    /// The process, as any process: it is made, loaded and torn down by the kernel, and started by the C library.
+    Process,
     /// The monitor, with what it has the kernel do.
     Monitor,
     /// The guest, with what it has the monitor do.
@@ -143,7 +143,7 @@ fn combine(runs: &[Run], whole_ns: f64) -> Timeline {
         // All runs take the same steps.
         let took_ns = median(runs.iter().filter_map(|run| run.0.get(index)).map(|(_, took)| *took).collect());
         let who = match &*name {
-            "exec" => Who::Kernel,
+            "exec" => Who::Process,
             "guest entry" | "main" | "first exit" | "first byte" | "ended" => Who::Guest,
             _ => Who::Monitor,
         };
@@ -151,7 +151,7 @@ fn combine(runs: &[Run], whole_ns: f64) -> Timeline {
         at_ns += took_ns;
     }
     let took_ns = (whole_ns - at_ns).max(0.0);
-    phases.push(Phase { name: "exit and teardown".into(), who: Who::Kernel, at_ns, took_ns });
+    phases.push(Phase { name: "exit and teardown".into(), who: Who::Process, at_ns, took_ns });
     let first_byte_ns = median(runs.iter().map(|run| run.1).collect());
     Timeline { runs: runs.len(), phases, first_byte_ns }
 }
@@ -177,10 +177,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("exec", Who::Kernel, 0.0, 310.0),
+                ("exec", Who::Process, 0.0, 310.0),
                 ("vCPU ready", Who::Monitor, 310.0, 45.0),
                 ("first exit", Who::Guest, 355.0, 20.0),
-                ("exit and teardown", Who::Kernel, 375.0, 125.0),
+                ("exit and teardown", Who::Process, 375.0, 125.0),
             ]
         );
         assert_eq!((timeline.runs, timeline.first_byte_ns), (3, 390.0));

@@ -36,7 +36,7 @@ fn results(programs: usize, with_timeline: bool) -> Boot {
     let timeline = Timeline {
         runs: 25,
         phases: vec![
-            phase("exec", Who::Kernel, 0.0, 400_000.0),
+            phase("exec", Who::Process, 0.0, 400_000.0),
             phase("vCPU ready", Who::Monitor, 400_000.0, 900_000.0),
             phase("first exit", Who::Guest, 1_300_000.0, 90_000.0),
         ],

@@ -22,8 +22,8 @@ pub(super) fn height(timeline: &Timeline) -> u32 {
 
 pub(super) fn draw(area: &Area<'_>, timeline: &Timeline) -> Drawn {
     heading(area, "Timeline")?;
-    let who = [Who::Kernel, Who::Monitor, Who::Guest];
-    let names = ["kernel: any process", "monitor", "guest, with what it has the monitor do"];
+    let who = [Who::Process, Who::Monitor, Who::Guest];
+    let names = ["process: made, started, torn down", "monitor", "guest, with what it has the monitor do"];
     legend(area, 34, who.map(colour).into_iter().map(|colour| colour.filled()).zip(names))?;
     let (_, plot) = area.split_vertically(TOP);
     let rows = timeline.phases.len() as f64;
@@ -65,7 +65,12 @@ pub(super) fn draw(area: &Area<'_>, timeline: &Timeline) -> Drawn {
         let bar = Rectangle::new([(from, floor + 0.15), (to, floor + 0.85)], colour(phase.who).filled());
         chart.draw_series([bar])?;
         let (right, top) = place(chart.backend_coord(&(to, floor + 1.0)));
-        text(&plot, &table::time(phase.took_ns), (right + 7, top + 7), (14, INK, HPos::Left))?;
+        let took = table::time(phase.took_ns);
+        // The mark of the first byte must not go through the words.
+        let width = 8 * took.chars().count() as i32;
+        let behind = [(right + 4, top + 5), (right + 8 + width, top + 24)];
+        plot.draw(&Rectangle::new(behind, WHITE.filled()))?;
+        text(&plot, &took, (right + 7, top + 7), (14, INK, HPos::Left))?;
         text(&plot, &phase.name, (LEFT as i32 - 14, top + 6), (15, INK, HPos::Right))?;
     }
     Ok(())
@@ -73,7 +78,7 @@ pub(super) fn draw(area: &Area<'_>, timeline: &Timeline) -> Drawn {
 
 const fn colour(who: Who) -> RGBColor {
     match who {
-        Who::Kernel => GREY,
+        Who::Process => GREY,
         Who::Monitor => BLUE,
         Who::Guest => ORANGE,
     }
