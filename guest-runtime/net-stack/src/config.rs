@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use smoltcp::wire::{IpCidr, Ipv4Address, Ipv6Address};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv4Address, Ipv6Address};
 
 /// The most addresses of a stack, the link-local one not counted.
 pub const MAX_ADDRESSES: usize = 7;
@@ -40,6 +40,10 @@ impl Config {
                 return Err(ConfigError::NotUnicast(*cidr));
             }
         }
+        let gateways = [self.gateway_v4.map(IpAddress::from), self.gateway_v6.map(IpAddress::from)];
+        if let Some(gateway) = gateways.into_iter().flatten().find(|gateway| !gateway.is_unicast()) {
+            return Err(ConfigError::BadGateway(gateway));
+        }
         Ok(())
     }
 }
@@ -51,6 +55,8 @@ pub enum ConfigError {
     TooManyAddresses(usize),
     /// An address is a multicast or broadcast address, or the unspecified one.
     NotUnicast(IpCidr),
+    /// A gateway's address is a multicast or broadcast address, or the unspecified one.
+    BadGateway(IpAddress),
 }
 
 impl fmt::Display for ConfigError {
@@ -60,6 +66,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{count} addresses are too many: give at most {MAX_ADDRESSES}")
             }
             Self::NotUnicast(cidr) => write!(f, "{cidr} cannot be an own address: give a unicast address"),
+            Self::BadGateway(address) => write!(f, "{address} cannot be a gateway: give a unicast address"),
         }
     }
 }

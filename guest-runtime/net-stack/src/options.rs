@@ -157,6 +157,12 @@ mod tests {
         assert!(error(&["--gateway", "1.1.1.1", "--gateway", "1.1.1.2"]).contains("once"));
         assert!(error(&["--ip", "224.0.0.1/4"]).contains("unicast"));
         assert!(error(&["--ip", "10.0.0.1/33"]).contains("prefix"));
+        for gateway in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+            assert_eq!(
+                error(&["--gateway", gateway]),
+                alloc::format!("{gateway} cannot be a gateway: give a unicast address")
+            );
+        }
         assert!(
             Options::parse_all(["--prot", "1"]).unwrap_err().to_string().contains("`--prot` is not known")
         );
