@@ -4,8 +4,8 @@
 //! to all in turn.
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6ExtHeader,
-    Ipv6Packet, TcpPacket,
+    ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpAddress, IpEndpoint,
+    IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket,
 };
 
 /// The addresses of a TCP segment.
@@ -26,7 +26,12 @@ pub(crate) enum Class {
     },
     /// A UDP datagram.
     Udp,
-    /// All else: ARP, ICMP, fragments, nonsense.
+    /// It may tell a hardware address: an ARP packet, a neighbor advertisement or solicitation.
+    Neighbor {
+        /// Whose it is.
+        address: IpAddress,
+    },
+    /// All else: ICMP, fragments, nonsense.
     Other,
 }
 
@@ -57,6 +62,13 @@ fn look(frame: &[u8]) -> Option<Class> {
             }
             transport(protocol, payload, packet.src_addr().into(), packet.dst_addr().into())
         }
+        EthernetProtocol::Arp => {
+            let packet = ArpPacket::new_checked(frame.payload()).ok()?;
+            let ArpRepr::EthernetIpv4 { source_protocol_addr, .. } = ArpRepr::parse(&packet).ok()? else {
+                return None;
+            };
+            Some(Class::Neighbor { address: source_protocol_addr.into() })
+        }
         _ => None,
     }
 }
@@ -78,6 +90,12 @@ fn transport(
             Some(Class::Tcp { tuple, opens })
         }
         IpProtocol::Udp => Some(Class::Udp),
+        IpProtocol::Icmpv6 => {
+            let packet = Icmpv6Packet::new_checked(payload).ok()?;
+            let tells =
+                matches!(packet.msg_type(), Icmpv6Message::NeighborAdvert | Icmpv6Message::NeighborSolicit);
+            tells.then_some(Class::Neighbor { address: source })
+        }
         _ => None,
     }
 }

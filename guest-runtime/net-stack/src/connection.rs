@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Option<Instant>,
     /// Its deadline came.
     pub(crate) timed_out: bool,
+    /// Whether it ever sent anything.
+    pub(crate) spoke: bool,
     /// Whether what is received is thrown away: its owner is waiting for the end.
     pub(crate) discards: bool,
     /// Whether it is in TIME-WAIT with no owner.
@@ -134,6 +136,7 @@ impl Connections {
             timer: None,
             deadline: None,
             timed_out: false,
+            spoke: false,
             discards: false,
             waits: false,
             bytes,

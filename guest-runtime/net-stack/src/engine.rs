@@ -4,6 +4,7 @@ use crate::classify::{Class, Tuple, classify};
 use crate::config::{Config, ConfigError, IPV6_MIN_MTU, Link, TcpOptions};
 use crate::connection::{Connections, Stage, gives_way};
 use crate::listener::Listening;
+use crate::neighbor::Neighbors;
 use crate::udp::Datagrams;
 use crate::wire::{Port, Transmit};
 use alloc::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct Counters {
 
 pub(crate) struct Engine {
     pub(crate) interface: Interface,
+    pub(crate) mac: EthernetAddress,
+    pub(crate) neighbors: Neighbors,
     pub(crate) transmit: Transmit,
     pub(crate) connections: Connections,
     pub(crate) listeners: BTreeMap<u16, Listening>,
@@ -101,6 +104,8 @@ impl Engine {
         );
         Ok(Self {
             interface,
+            mac,
+            neighbors: Neighbors::new(config.gateway_v4, config.gateway_v6),
             transmit,
             connections,
             listeners: BTreeMap::new(),
@@ -156,6 +161,10 @@ impl Engine {
         }
         match classify(frame) {
             Class::Tcp { tuple, opens } => self.receive_segment(frame, tuple, opens),
+            Class::Neighbor { address } => {
+                self.receive_elsewhere(frame);
+                self.answered(address);
+            }
             Class::Udp | Class::Other => self.receive_elsewhere(frame),
         }
     }
@@ -249,6 +258,7 @@ impl Engine {
             return;
         }
         let Some(connection) = self.connections.get(id) else { return };
+        let queued = self.transmit.queued();
         let mut sent = 0;
         let mut again = false;
         while !again {
@@ -261,8 +271,15 @@ impl Engine {
         }
         let again = again || !self.transmit.has_room();
         let wanted = if again { None } else { self.interface.poll_at(now, &connection.sockets) };
+        connection.spoke |= sent > 0;
+        // What is new has something to send: what it misses is the peer's hardware address.
+        let waits = !connection.spoke && !again;
+        let remote = connection.socket().remote_endpoint().filter(|_| waits);
         if again {
             self.connections.mark(id);
+        }
+        if let Some(remote) = remote {
+            self.ask(remote.addr, Some(id), self.transmit.queued() > queued);
         }
         self.connections.look_at(id, wanted.map(|wanted| wanted.max(now + PAUSE)));
         self.settle(id);

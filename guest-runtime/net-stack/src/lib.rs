@@ -9,8 +9,9 @@
 //! 1. `classify`: which connection a frame belongs to, if any.
 //! 2. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
 //! 3. `connection`: all TCP connections, found by address, by time, and by having something to do.
-//! 4. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
-//! 5. [`Wire`]: what drivers use.
+//! 4. `neighbor`: asking for hardware addresses.
+//! 5. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 6. [`Wire`]: what drivers use.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod config;
 mod connection;
 mod engine;
 mod listener;
+mod neighbor;
 mod options;
 mod tcp;
 mod udp;

@@ -220,10 +220,13 @@ impl UdpSocket {
         }
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         sockets.add(socket);
+        let queued = engine.transmit.queued();
         engine.send_from(&mut sockets);
         let now = engine.now;
         if engine.interface.poll_at(now, &sockets).is_some() {
+            let asked = engine.transmit.queued() > queued;
             engine.park(sockets);
+            engine.ask(address, None, asked);
         }
         engine.wake_driver();
         Poll::Ready(Ok(()))

@@ -101,7 +101,13 @@ impl Transmit {
         }
     }
 
-    fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+    /// How many frames wait for the driver.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// Queues a frame of `length` bytes, which `write` makes.
+    pub(crate) fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
         let end = self.headroom + length;
         // smoltcp asks for a token only where `transmit` said that there is a buffer, and for no more than the MTU.
         let Some(mut buffer) = self.free.pop_if(|buffer| buffer.len() >= end) else {

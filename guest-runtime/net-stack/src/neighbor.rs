@@ -1,0 +1,148 @@
+//! Asking for hardware addresses beside smoltcp.
+//!
+//! smoltcp asks for one address a second, whoever waits, and a connection that waits looks again after a second even if the
+//! answer came at once. So a machine that starts anew on a link full of peers that still know it would meet them one by
+//! one, and a peer that does not exist would hold up all the others. Here each address has a question of its own, and the answer
+//! lets those who wait for it go on. What the answer says, smoltcp takes note of itself.
+
+use crate::engine::Engine;
+use alloc::collections::{BTreeMap, BTreeSet};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, IPV6_HEADER_LEN, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Address, Ipv6Address,
+    Ipv6Packet, Ipv6Repr, NdiscRepr,
+};
+
+/// How long an address is not asked for again: as long as smoltcp lets a socket wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most addresses that are asked for in that time. Whoever sends SYNs from addresses that do not exist has the stack
+/// broadcast no more than that.
+const MOST: usize = 256;
+
+/// The questions that are open.
+#[derive(Debug)]
+pub(crate) struct Neighbors {
+    gateway_v4: Option<Ipv4Address>,
+    gateway_v6: Option<Ipv6Address>,
+    /// Since when the questions are those below.
+    since: Instant,
+    /// The addresses that were asked for, and which connections wait for each.
+    open: BTreeMap<IpAddress, BTreeSet<usize>>,
+}
+
+impl Neighbors {
+    pub(crate) fn new(gateway_v4: Option<Ipv4Address>, gateway_v6: Option<Ipv6Address>) -> Self {
+        Self { gateway_v4, gateway_v6, since: Instant::ZERO, open: BTreeMap::new() }
+    }
+
+    /// Notes that somebody wants to know an address, and for which connection. Whether it is to be asked for now.
+    fn note(&mut self, now: Instant, address: IpAddress, connection: Option<usize>) -> bool {
+        if now >= self.since + PATIENCE {
+            self.open.clear();
+            self.since = now;
+        }
+        let has_room = self.open.len() < MOST;
+        let is_new = !self.open.contains_key(&address);
+        if is_new && !has_room {
+            return false;
+        }
+        self.open.entry(address).or_default().extend(connection);
+        is_new
+    }
+}
+
+impl Engine {
+    /// Asks for the hardware address that frames to `remote` need, unless that was just done, by smoltcp itself (`asked`) or
+    /// here. `connection` goes on when the answer is there.
+    pub(crate) fn ask(&mut self, remote: IpAddress, connection: Option<usize>, asked: bool) {
+        let Some(address) = self.next_hop(remote) else { return };
+        let may_ask = asked || self.transmit.has_room();
+        if may_ask && self.neighbors.note(self.now, address, connection) && !asked {
+            self.send_question(address);
+        }
+    }
+
+    /// An answer came: those who waited may go on.
+    pub(crate) fn answered(&mut self, address: IpAddress) {
+        for id in self.neighbors.open.remove(&address).into_iter().flatten() {
+            self.connections.mark(id);
+        }
+    }
+
+    /// Whose hardware address a packet to `remote` needs: its own, or a gateway's.
+    fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
+        if self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&remote)) {
+            return Some(remote);
+        }
+        match remote {
+            IpAddress::Ipv4(_) => self.neighbors.gateway_v4.map(IpAddress::from),
+            IpAddress::Ipv6(_) => self.neighbors.gateway_v6.map(IpAddress::from),
+        }
+    }
+
+    fn send_question(&mut self, address: IpAddress) {
+        match (address, self.interface.get_source_address(&address)) {
+            (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(source))) => self.send_arp(source, target),
+            (IpAddress::Ipv6(target), Some(IpAddress::Ipv6(source))) => {
+                self.send_solicitation(source, target)
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 826.
+    fn send_arp(&mut self, source: Ipv4Address, target: Ipv4Address) {
+        let request = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: self.mac,
+            source_protocol_addr: source,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: target,
+        };
+        let frame = EthernetRepr {
+            src_addr: self.mac,
+            dst_addr: EthernetAddress::BROADCAST,
+            ethertype: EthernetProtocol::Arp,
+        };
+        self.transmit.send(ETHERNET_HEADER_LEN + request.buffer_len(), |bytes| {
+            let mut out = EthernetFrame::new_unchecked(bytes);
+            frame.emit(&mut out);
+            request.emit(&mut ArpPacket::new_unchecked(out.payload_mut()));
+        });
+    }
+
+    /// RFC 4861, section 4.3.
+    fn send_solicitation(&mut self, source: Ipv6Address, target: Ipv6Address) {
+        let request = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
+            target_addr: target,
+            lladdr: Some(self.mac.into()),
+        });
+        let [.., a, b, c] = target.octets();
+        // The group of all nodes whose addresses end like this (RFC 4291, section 2.7.1), and the hardware's for it (RFC 2464).
+        let group = Ipv6Address::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+        let packet = Ipv6Repr {
+            src_addr: source,
+            dst_addr: group,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: request.buffer_len(),
+            // It must not have passed a router.
+            hop_limit: 255,
+        };
+        let frame = EthernetRepr {
+            src_addr: self.mac,
+            dst_addr: EthernetAddress([0x33, 0x33, 0xff, a, b, c]),
+            ethertype: EthernetProtocol::Ipv6,
+        };
+        let length = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + request.buffer_len();
+        self.transmit.send(length, |bytes| {
+            let mut out = EthernetFrame::new_unchecked(bytes);
+            frame.emit(&mut out);
+            let mut out = Ipv6Packet::new_unchecked(out.payload_mut());
+            packet.emit(&mut out);
+            let mut out = Icmpv6Packet::new_unchecked(out.payload_mut());
+            request.emit(&source, &group, &mut out, &ChecksumCapabilities::default());
+        });
+    }
+}
