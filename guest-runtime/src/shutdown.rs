@@ -4,33 +4,54 @@
 
 use crate::local::Local;
 use crate::ring;
-use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::mem;
 use core::task::{Poll, Waker};
+use slab::Slab;
 
-static NOTICE: Local<Notice> = Local::new(Notice { submitted: false, received: false, waiting: Vec::new() });
+static NOTICE: Local<Notice> = Local::new(Notice { submitted: false, received: false, waiting: Slab::new() });
 
 struct Notice {
     submitted: bool,
     received: bool,
-    waiting: Vec<Waker>,
+    waiting: Slab<Waker>,
+}
+
+/// A place among those that wait, given up when dropped: a server may wait in each of its connections, which come and go.
+struct Place(Option<usize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(key) = self.0 {
+            // Once the notice has come, nobody waits.
+            drop(NOTICE.with(|notice| notice.waiting.try_remove(key)));
+        }
+    }
 }
 
 /// Ends once the host wants the guest to end. Any number of tasks may wait, and later calls end at once.
 pub async fn requested() {
+    let mut place = Place(None);
     poll_fn(|context| {
-        NOTICE.with(|notice| {
+        let waker = context.waker().clone();
+        // The old waker is dropped outside, as it may be the last owner of a task.
+        let (poll, _old) = NOTICE.with(|notice| {
             if notice.received {
-                return Poll::Ready(());
+                return (Poll::Ready(()), None);
             }
-            if !core::mem::replace(&mut notice.submitted, true) {
+            if !mem::replace(&mut notice.submitted, true) {
                 ring::submit_shutdown_notice();
             }
-            if !notice.waiting.iter().any(|known| known.will_wake(context.waker())) {
-                notice.waiting.push(context.waker().clone());
-            }
-            Poll::Pending
-        })
+            let old = match place.0 {
+                Some(key) => notice.waiting.get_mut(key).map(|known| mem::replace(known, waker)),
+                None => {
+                    place.0 = Some(notice.waiting.insert(waker));
+                    None
+                }
+            };
+            (Poll::Pending, old)
+        });
+        poll
     })
     .await;
 }
@@ -39,7 +60,7 @@ pub async fn requested() {
 pub(crate) fn done() {
     let waiting = NOTICE.with(|notice| {
         notice.received = true;
-        core::mem::take(&mut notice.waiting)
+        mem::take(&mut notice.waiting)
     });
-    waiting.into_iter().for_each(Waker::wake);
+    waiting.into_iter().for_each(|(_, waker)| waker.wake());
 }

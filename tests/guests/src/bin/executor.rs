@@ -14,7 +14,7 @@ use core::task::Poll;
 use core::time::Duration;
 use ukvm_runtime::abi::request::{Opcode, Request, SYSTEM, Status};
 use ukvm_runtime::ring::{self, Operation, Queue};
-use ukvm_runtime::{println, task, time};
+use ukvm_runtime::{println, shutdown, task, time};
 
 ukvm_runtime::program! { main = main; }
 
@@ -23,6 +23,7 @@ async fn main() {
     timers_in_order().await;
     timeouts().await;
     cancelled_tasks().await;
+    abandoned_waits().await;
     more_operations_than_entries().await;
     more_queue_requests_than_entries().await;
     dropped_operations().await;
@@ -103,6 +104,18 @@ async fn cancelled_tasks() {
 
 fn nop() -> Operation<'static> {
     Operation::plain(Opcode::Nop, SYSTEM, 0, 0)
+}
+
+/// Who has stopped waiting for the host's wish takes no memory: 20,000 times 8 KiB are more than there is.
+async fn abandoned_waits() {
+    for _ in 0..20_000 {
+        task::spawn(async {
+            let buffer = core::hint::black_box([1_u8; 8192]);
+            let waited = time::timeout(Duration::ZERO, shutdown::requested()).await;
+            assert!(waited.is_err() && core::hint::black_box(&buffer)[0] == 1);
+        })
+        .await;
+    }
 }
 
 async fn more_operations_than_entries() {
