@@ -28,7 +28,8 @@ struct Input {
 
 /// Reads input into `buffer`: at least one byte, as many as there are; 0 at the end of input.
 ///
-/// A failure of the host counts as the end. After the end the next call asks the host again: a terminal may go on.
+/// A failure of the host counts as the end. The monitor's end of input is final: each later call yields 0 as well, after
+/// an exit to the monitor.
 pub async fn read(buffer: &mut [u8]) -> usize {
     if buffer.is_empty() {
         return 0;
