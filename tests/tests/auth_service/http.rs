@@ -178,6 +178,8 @@ fn what_is_no_request_gets_400_and_the_end() {
         "GET / HTTP/1.1 x\r\nHost: h\r\n\r\n",
         "GET foo HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET a?b=://c HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET ://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n",

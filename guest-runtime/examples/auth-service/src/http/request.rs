@@ -57,7 +57,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         return Err(Malformed::Syntax);
     };
     // The other two forms, `*` and `host:port`, belong to methods that are not served.
-    if method == "GET" && !target.starts_with('/') && !target.contains("://") {
+    if method == "GET" && !target.starts_with('/') && !is_absolute(target) {
         return Err(Malformed::Syntax);
     }
     let fields = Fields::read(request.headers, version)?;
@@ -68,6 +68,14 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         keep_alive: fields.keep_alive,
         body: fields.body,
     }))
+}
+
+/// Whether a target starts with a scheme (RFC 3986, section 3.1) and an authority.
+fn is_absolute(target: &str) -> bool {
+    target.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    })
 }
 
 /// What the header fields say about the connection and the body.
