@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) discards: bool,
     /// Whether it is in TIME-WAIT with no owner.
     waits: bool,
+    /// Its number among those that only wait for the peer's end.
+    half_closed: Option<u64>,
     bytes: usize,
 }
 
@@ -75,6 +77,9 @@ pub(crate) struct Connections {
     dirty: VecDeque<usize>,
     /// Those in TIME-WAIT without an owner, oldest first; may name some that are gone.
     time_wait: VecDeque<usize>,
+    /// Those that only wait for the peer's end, oldest first.
+    half_closed: BTreeMap<u64, usize>,
+    last_half_closed: u64,
     bytes: usize,
     max_connections: usize,
     max_bytes: usize,
@@ -88,6 +93,8 @@ impl Connections {
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
             time_wait: VecDeque::new(),
+            half_closed: BTreeMap::new(),
+            last_half_closed: 0,
             bytes: 0,
             max_connections,
             max_bytes,
@@ -112,11 +119,11 @@ impl Connections {
         self.slab.iter().filter(|(_, connection)| its(connection.stage)).map(|(id, _)| id).collect()
     }
 
-    /// Adds a closed socket, if limits and memory allow. TIME-WAIT gives way.
+    /// Adds a closed socket, if limits and memory allow. Those that nobody has any more and whose data has all arrived give way.
     pub(crate) fn add(&mut self, tuple: Tuple, options: &TcpOptions, stage: Stage) -> Option<usize> {
         let bytes = options.receive_buffer.checked_add(options.send_buffer)?.checked_add(OVERHEAD)?;
         while self.slab.len() >= self.max_connections || self.max_bytes.saturating_sub(self.bytes) < bytes {
-            self.end_time_wait()?;
+            self.end_time_wait().or_else(|| self.end_half_closed())?;
         }
         let mut socket = Socket::new(
             SocketBuffer::new(zeroed(options.receive_buffer)?),
@@ -139,6 +146,7 @@ impl Connections {
             spoke: false,
             discards: false,
             waits: false,
+            half_closed: None,
             bytes,
         });
         self.by_tuple.insert(tuple, id);
@@ -151,6 +159,9 @@ impl Connections {
         self.set_timer(id, None);
         if let Some(connection) = self.slab.try_remove(id) {
             self.bytes -= connection.bytes;
+            if let Some(number) = connection.half_closed {
+                self.half_closed.remove(&number);
+            }
         }
     }
 
@@ -225,6 +236,23 @@ impl Connections {
         while self.time_wait.len() > most {
             self.end_time_wait();
         }
+    }
+
+    /// It has no owner and waits for nothing but the peer's end: it goes when room is needed.
+    pub(crate) fn half_close(&mut self, id: usize) {
+        let Some(connection) = self.slab.get_mut(id) else { return };
+        if connection.half_closed.is_none() {
+            self.last_half_closed += 1;
+            connection.half_closed = Some(self.last_half_closed);
+            self.half_closed.insert(self.last_half_closed, id);
+        }
+    }
+
+    /// Removes the one that has waited for the peer's end for longest.
+    fn end_half_closed(&mut self) -> Option<()> {
+        let (_, id) = self.half_closed.pop_first()?;
+        self.remove(id);
+        Some(())
     }
 
     /// Removes the one that has been in TIME-WAIT for longest.

@@ -351,7 +351,12 @@ impl Engine {
                 }
             }
             Stage::Orphan if gone => self.connections.remove(id),
-            Stage::Orphan => connection.discard(),
+            Stage::Orphan => {
+                connection.discard();
+                if state == State::FinWait2 {
+                    self.connections.half_close(id);
+                }
+            }
         }
     }
 
