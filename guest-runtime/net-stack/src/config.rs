@@ -25,8 +25,9 @@ pub struct Config {
     /// The most TCP connections at once, those included that are being opened or closed. `None`: as many as
     /// [`buffer_memory`](Self::buffer_memory) has room for.
     pub max_connections: Option<usize>,
-    /// The most bytes of buffers of all TCP connections together. `None`: the runtime takes three quarters of the guest's memory; a stack
-    /// on its own has no such limit. SYNs that find no room are dropped, so that their senders try again.
+    /// The most bytes of buffers of all TCP connections together. `None`: the runtime takes three quarters of what the
+    /// driver's buffers leave of the heap; a stack on its own has no such limit. SYNs that find no room are dropped, so that
+    /// their senders try again.
     pub buffer_memory: Option<usize>,
 }
 

@@ -35,10 +35,21 @@ const NEEDS_CSUM: u8 = 1;
 /// Offset of `gso_type` in the header of a frame: not 0 where the frame is made of several segments.
 const GSO_TYPE: usize = 1;
 
+/// How many buffers a driver has for each direction, and the bytes of each.
+fn buffers(mtu: u16) -> (usize, usize) {
+    let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(mtu);
+    ((MEMORY / size).min(MOST).min(completion_entries() / 4).max(LEAST), size)
+}
+
+/// The bytes of a driver's buffers.
+pub(super) fn memory(mtu: u16) -> usize {
+    let (count, size) = buffers(mtu);
+    2 * count * size
+}
+
 /// Drives `wire` by a task of its own, for ever.
 pub(super) fn drive(handle: u32, mtu: u16, wire: Wire) {
-    let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(mtu);
-    let count = (MEMORY / size).min(MOST).min(completion_entries() / 4).max(LEAST);
+    let (count, size) = buffers(mtu);
     for _ in 0..count {
         wire.release(vec![0; size].into());
     }

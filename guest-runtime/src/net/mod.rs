@@ -76,7 +76,12 @@ impl Stack {
         if OPENED.with(|opened| *opened & bit != 0) {
             return Err(OpenError::InUse);
         }
-        config.buffer_memory.get_or_insert(crate::boot_info().memory_size as usize / 4 * 3);
+        config.buffer_memory.get_or_insert_with(|| {
+            let boot_info = crate::boot_info();
+            let heap = (boot_info.heap.length + boot_info.small_heap.length) as usize;
+            // The rest is for what the program does with its connections.
+            heap.saturating_sub(device::memory(info.mtu)) / 4 * 3
+        });
         let mut seed = [0; 8];
         entropy::fill(&mut seed);
         let link = Link { mac: info.mac, mtu: info.mtu, headroom: ukvm_abi::request::NET_HEADER_SIZE };

@@ -19,6 +19,7 @@ ukvm_runtime::program! {
     main = main;
     block source;
     block target: writable;
+    min_memory = 8 << 20;
 }
 
 /// Bytes of a piece, as far as the disks can move that much at once.

@@ -8,20 +8,28 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec;
 use core::error::Error;
+use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use ukvm_runtime::net::{Stack, TcpError, TcpListener, TcpOptions, TcpStream, UdpSocket};
 use ukvm_runtime::{net, println, shutdown, task};
 
-ukvm_runtime::program! { main = main; net service; }
+ukvm_runtime::program! {
+    main = main;
+    net service;
+    min_memory = 8 << 20;
+}
 
 /// The port of the echo service (RFC 862).
 const PORT: u16 = 7;
+/// After how long a silence to ask whether a client is still there: one that is gone would keep its connection for ever.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = net::options();
     let stack = Stack::open("service", options.config)?;
     let port = options.port.unwrap_or(PORT);
-    let listener = stack.listen(port, TcpOptions::default())?;
+    let options = TcpOptions { keep_alive: Some(KEEP_ALIVE), ..TcpOptions::default() };
+    let listener = stack.listen(port, options)?;
     let socket = UdpSocket::bind(&stack, port)?;
     for address in stack.addresses() {
         println!("echo: TCP and UDP port {port} of {}", address.address());
