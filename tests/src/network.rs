@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Runs `body` on a thread in a network namespace of its own, with `lo` up. Processes that it starts are in it too.
 pub fn in_namespace<T: Send>(body: impl FnOnce() -> T + Send) -> T {
@@ -48,6 +49,30 @@ pub fn make_tap(name: &str, flags: i32, owner: Option<u32>) {
     // SAFETY: TUNSETPERSIST takes its argument by value.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETPERSIST, 1 as libc::c_ulong) })
         .expect("a persistent TAP");
+    drop(file);
+    // A process that another test starts at this moment has the descriptor too, until it executes its program.
+    while has_link(name) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether anybody is attached to a TAP.
+fn has_link(name: &str) -> bool {
+    /// `struct ethtool_value` of `linux/ethtool.h`.
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    /// From `linux/ethtool.h`.
+    const ETHTOOL_GLINK: u32 = 10;
+    /// From `linux/sockios.h`.
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    let mut link = Value { command: ETHTOOL_GLINK, data: 0 };
+    let mut request = request(name);
+    request.ifr_ifru.ifru_data = (&raw mut link).cast();
+    configure(SIOCETHTOOL, request).expect("a TAP's link");
+    link.data != 0
 }
 
 /// Makes a persistent TAP with the address 10.0.0.1/24 (and fd00::1/64) that is up.
@@ -149,7 +174,8 @@ pub fn give_address_v6(name: &str, address: Ipv6Addr) {
 
 fn configure(code: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
     let socket = control_socket(AddressFamily::Inet);
-    // SAFETY: the codes passed here are interface ioctls, which read and write an ifreq.
+    // SAFETY: the codes passed here are interface ioctls, which read and write an ifreq; what it points to, for SIOCETHTOOL,
+    // the caller keeps alive.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), code, &raw mut request) })?;
     Ok(request)
 }

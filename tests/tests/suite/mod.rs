@@ -7,6 +7,7 @@ mod bad_elf;
 mod clock;
 mod concurrency;
 mod console;
+mod crowd;
 mod disk;
 mod documentation;
 mod exit_status;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         clock::TESTS,
         concurrency::TESTS,
         console::TESTS,
+        crowd::TESTS,
         disk::TESTS,
         documentation::TESTS,
         exit_status::TESTS,
