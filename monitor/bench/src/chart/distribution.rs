@@ -1,8 +1,6 @@
 //! How the times of starts are distributed: a row for each program.
 
-use super::{
-    AXIS, Area, BLUE, Drawn, FAINT_INK, GRID, INK, LEFT, ORANGE, RIGHT, heading, legend, text, tick,
-};
+use super::{AXIS, Area, BLUE, Drawn, FAINT_INK, GRID, INK, ORANGE, chart, heading, legend, text};
 use crate::boot::{Boot, Started};
 use crate::table;
 use plotters::prelude::*;
@@ -31,24 +29,8 @@ pub(super) fn draw(area: &Area<'_>, boot: &Boot) -> Drawn {
     let (_, plot) = area.split_vertically(TOP);
     let rows = boot.programs.len() as f64;
     let end = end(boot);
-    let mut chart = ChartBuilder::on(&plot)
-        .set_label_area_size(LabelAreaPosition::Left, LEFT)
-        .set_label_area_size(LabelAreaPosition::Bottom, AXIS)
-        .margin_right(RIGHT)
-        .build_cartesian_2d(0.0..end, 0.0..rows)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .x_labels(10)
-        .x_label_formatter(&tick)
-        .x_desc("milliseconds since before the process was made; the line is the median")
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(FAINT_INK)
-        .label_style(("sans-serif", 17).into_font().color(&INK))
-        .axis_desc_style(("sans-serif", 17).into_font().color(&FAINT_INK))
-        .draw()?;
+    let described = "milliseconds since before the process was made; the line is the median";
+    let mut chart = chart(&plot, 0, end, rows, described)?;
     for (row, program) in boot.programs.iter().enumerate() {
         let floor = rows - 1.0 - row as f64;
         let times = [&program.first_bytes_ns, &program.whole_lives_ns];

@@ -7,12 +7,16 @@ use crate::boot::Boot;
 use crate::error::Error;
 use crate::machine::Machine;
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::fmt::Display;
 
 /// A part of the figure.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A chart over time in one direction and rows in the other.
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Pixels.
 const WIDTH: u32 = 1200;
@@ -98,6 +102,37 @@ fn legend<'a>(area: &Area<'_>, top: i32, entries: impl IntoIterator<Item = (Shap
 /// A heading over a part of the figure.
 fn heading(area: &Area<'_>, words: &str) -> Drawn {
     text(area, words, (30, 6), (18, INK, HPos::Left))
+}
+
+/// A part's chart: `rows` rows without an axis of their own, `above` pixels over them, and below them the time from 0 to `end`,
+/// `described` in words.
+fn chart<'a, 'b>(
+    plot: &'a Area<'b>,
+    above: u32,
+    end: f64,
+    rows: f64,
+    described: &str,
+) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
+    let mut chart = ChartBuilder::on(plot)
+        .set_label_area_size(LabelAreaPosition::Left, LEFT)
+        .set_label_area_size(LabelAreaPosition::Bottom, AXIS)
+        .margin_right(RIGHT)
+        .margin_top(above)
+        .build_cartesian_2d(0.0..end, 0.0..rows)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .x_labels(10)
+        .x_label_formatter(&tick)
+        .x_desc(described)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(FAINT_INK)
+        .label_style(("sans-serif", 17).into_font().color(&INK))
+        .axis_desc_style(("sans-serif", 17).into_font().color(&FAINT_INK))
+        .draw()?;
+    Ok(chart)
 }
 
 /// The label of a tick: no more digits than it needs.

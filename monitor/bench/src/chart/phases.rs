@@ -1,8 +1,6 @@
 //! Where the time of a start goes: a bar for each phase, one below the other.
 
-use super::{
-    AXIS, Area, BLUE, Drawn, FAINT_INK, GREY, GRID, INK, LEFT, ORANGE, RIGHT, heading, legend, text, tick,
-};
+use super::{AXIS, Area, BLUE, Drawn, GREY, INK, LEFT, ORANGE, chart, heading, legend, text};
 use crate::boot::timeline::{Timeline, Who};
 use crate::table;
 use plotters::prelude::*;
@@ -28,27 +26,9 @@ pub(super) fn draw(area: &Area<'_>, timeline: &Timeline) -> Drawn {
     let (_, plot) = area.split_vertically(TOP);
     let rows = timeline.phases.len() as f64;
     let end = timeline.phases.last().map_or(1.0, |last| microseconds(last.at_ns + last.took_ns)).max(1.0);
-    let mut chart = ChartBuilder::on(&plot)
-        .set_label_area_size(LabelAreaPosition::Left, LEFT)
-        .set_label_area_size(LabelAreaPosition::Bottom, AXIS)
-        .margin_right(RIGHT)
-        .margin_top(MARK)
-        .build_cartesian_2d(0.0..end, 0.0..rows)?;
     let described =
         format!("microseconds since before the process was made; medians of {} separate runs", timeline.runs);
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .x_labels(10)
-        .x_label_formatter(&tick)
-        .x_desc(described)
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(FAINT_INK)
-        .label_style(("sans-serif", 17).into_font().color(&INK))
-        .axis_desc_style(("sans-serif", 17).into_font().color(&FAINT_INK))
-        .draw()?;
+    let mut chart = chart(&plot, MARK, end, rows, &described)?;
     let first_byte = microseconds(timeline.first_byte_ns);
     let mark = PathElement::new([(first_byte, 0.0), (first_byte, rows)], INK.stroke_width(2));
     chart.draw_series([mark])?;
