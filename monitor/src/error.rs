@@ -95,3 +95,24 @@ impl Error {
         self.kind.status()
     }
 }
+
+/// The host failed to do `what`.
+pub(crate) fn host(what: &str, error: &io::Error) -> Error {
+    let remedy = remedy(error.raw_os_error().unwrap_or(0));
+    Error::new(ErrorKind::HostIo, format!("cannot {what}: {}; {remedy}", plain(error)))
+}
+
+/// KVM failed to do `what`.
+pub(crate) fn no_kvm(what: &str, error: &io::Error) -> Error {
+    let remedy = remedy(error.raw_os_error().unwrap_or(0));
+    Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {}; {remedy}", plain(error)))
+}
+
+/// What the host says, without the error's number.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((plain, _)) => plain.to_lowercase(),
+        None => text,
+    }
+}

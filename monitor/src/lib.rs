@@ -24,6 +24,7 @@ pub mod error;
 pub mod fault;
 pub mod inspect;
 pub mod interrupt;
+pub mod kvm;
 pub mod layout;
 pub mod memory;
 pub mod observe;

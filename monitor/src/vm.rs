@@ -1,19 +1,18 @@
 //! A guest from its file to its end: the one place where everything is put together.
 
-use crate::bind::{Binding, bind};
+use crate::bind::bind;
 use crate::boot::BootBlock;
 use crate::clock::{ClockPage, counter_offset};
-use crate::config::{Config, DEFAULT_MEMORY, KvmSource};
-use crate::device::Device;
-use crate::device::block::{Block, Worker};
+use crate::config::{Config, DEFAULT_MEMORY};
 use crate::device::console::Console;
-use crate::device::net::Net;
+use crate::device::open::open_devices;
 use crate::dispatch::{Dispatch, Parts, Stop};
 use crate::elf::Image;
 use crate::elf::symbols::Symbols;
-use crate::error::{Error, ErrorKind, remedy};
+use crate::error::{Error, ErrorKind, host, no_kvm};
 use crate::fault::{Fault, FaultReport, Registers};
 use crate::interrupt::{Interrupts, Timer, Watch};
+use crate::kvm;
 use crate::layout::{self, Layout, Wishes};
 use crate::memory::{Memory, PAGE, SharedArea};
 use crate::observe::counts::ExitCounts;
@@ -25,16 +24,13 @@ use crate::random::Random;
 use crate::slots;
 use crate::stderr::say_briefly;
 use crate::vcpu::{Exit, Vcpu, cpuid, state};
-use kvm_ioctls::{Cap, Kvm, VmFd};
-use std::fs::OpenOptions;
+use kvm_ioctls::VmFd;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::doorbell::Function;
-use ukvm_abi::manifest::{DeviceKind, MAX_NAME};
+use ukvm_abi::manifest::DeviceKind;
 use ukvm_abi::ring::{AREA_SIZE, MonitorRing, Shape};
 
 /// A guest that is ready to start.
@@ -78,7 +74,7 @@ impl Vm {
         let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
         let console = Console::new(&config.console)?;
         let (infos, devices) = open_devices(&image, bindings)?;
-        let kvm = open_kvm(&config.kvm)?;
+        let kvm = kvm::open(&config.kvm)?;
         timeline.mark("devices opened");
 
         // Where everything goes.
@@ -106,7 +102,7 @@ impl Vm {
         timeline.mark("program loaded");
 
         // The virtual machine. Its slots come first: later they would cost more.
-        let vm = create_vm(&kvm)?;
+        let vm = kvm::create_vm(&kvm)?;
         slots::set(&vm, &layout, &memory, &tables)?;
         timeline.mark("virtual machine created");
         let entry = image.entry().wrapping_add(layout.bias);
@@ -341,123 +337,6 @@ fn wishes(image: &Image, memory: u64, info: u64) -> Wishes {
     }
 }
 
-type Devices = Vec<Option<Box<dyn Device>>>;
-
-/// Opens what stands for each device of the manifest, and describes it to the guest.
-fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo>, Devices), Error> {
-    let mut infos = Vec::new();
-    let mut devices: Devices = Vec::new();
-    // One worker thread serves all disks; a guest without a disk has none.
-    let mut worker = None;
-    for (declared, binding) in image.manifest().devices.iter().zip(bindings) {
-        let mut info = DeviceInfo {
-            kind: declared.kind as u32,
-            flags: DEVICE_PRESENT,
-            name: padded(&declared.name),
-            features: 0,
-            capacity: 0,
-            block_size: 0,
-            max_transfer: 0,
-            mac: [0; 6],
-            mtu: 0,
-        };
-        devices.push(match binding {
-            Binding::Net(config) => {
-                let net = Net::open(&config)?;
-                if let Some(warning) = net.warning() {
-                    say_briefly(&format_args!("warning: {warning}"));
-                }
-                (info.mac, info.mtu) = (net.mac(), net.mtu());
-                Some(Box::new(net))
-            }
-            Binding::Disk(config) => {
-                let worker = match &mut worker {
-                    Some(worker) => worker,
-                    none => none.insert(Arc::new(Worker::start()?)),
-                };
-                let block = Block::open(config, worker)?;
-                info.flags |= if block.read_only() { DEVICE_READ_ONLY } else { 0 };
-                (info.capacity, info.block_size, info.max_transfer) =
-                    (block.capacity(), block.block_size(), block.max_transfer());
-                Some(Box::new(block))
-            }
-            Binding::Absent => {
-                info.flags = 0;
-                None
-            }
-        });
-        infos.push(info);
-    }
-    Ok((infos, devices))
-}
-
-/// A device's name as the guest finds it.
-fn padded(name: &str) -> [u8; MAX_NAME] {
-    let mut padded = [0; MAX_NAME];
-    for (to, from) in padded.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    padded
-}
-
-fn open_kvm(source: &KvmSource) -> Result<Kvm, Error> {
-    let (fd, name) = match source {
-        KvmSource::Fd(fd) => (duplicate(*fd), format!("descriptor {fd}")),
-        KvmSource::Path(path) => {
-            let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path);
-            (file.map(IntoRawFd::into_raw_fd), path.display().to_string())
-        }
-    };
-    let advice = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "load the module kvm_intel or kvm_amd, or run on a host that has KVM",
-        io::ErrorKind::PermissionDenied => "join the group that owns it (mostly 'kvm'), or run as root",
-        _ => "check that it is a KVM device",
-    };
-    let fd = fd.map_err(|error| {
-        Error::new(ErrorKind::NoKvm, format!("cannot open {name}: {}; {}", plain(&error), advice(&error)))
-    })?;
-    let no_kvm = |message| Err(Error::new(ErrorKind::NoKvm, message));
-    // SAFETY: the descriptor was opened or duplicated above and belongs to nobody else.
-    let kvm = unsafe { Kvm::from_raw_fd(fd) };
-    // The stable version of the interface (Linux, virt/kvm/api.rst, section 4.1).
-    match kvm.get_api_version() {
-        12 => {}
-        -1 => return no_kvm(format!("{name} is not a KVM device: give one with --kvm")),
-        version => {
-            let message = "of KVM's interface, not 12: update the host's kernel";
-            return no_kvm(format!("{name} speaks version {version} {message}"));
-        }
-    }
-    // Without the first a signal would be lost where it comes just before the guest runs (Linux 4.13 has it), without the second
-    // nothing below the guest's page tables would protect its text.
-    for (capability, what) in
-        [(Cap::ImmediateExit, "leave a guest at once"), (Cap::ReadonlyMem, "make memory read-only")]
-    {
-        if !kvm.check_extension(capability) {
-            return no_kvm(format!("{name} cannot {what}: update the host's kernel"));
-        }
-    }
-    Ok(kvm)
-}
-
-/// Makes a virtual machine. A signal that comes meanwhile has KVM give up; it is noted already, so that this just tries again.
-fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
-    loop {
-        match kvm.create_vm() {
-            Err(error) if error.errno() == libc::EINTR => {}
-            result => return result.map_err(|error| no_kvm("create a virtual machine", &error.into())),
-        }
-    }
-}
-
-fn duplicate(fd: RawFd) -> io::Result<RawFd> {
-    // SAFETY: the call takes no pointer; a number that is no descriptor is an error.
-    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
-        -1 => Err(io::Error::last_os_error()),
-        new => Ok(new),
-    }
-}
-
 fn start_clock(
     vcpu: &Vcpu,
     memory: &Arc<Memory>,
@@ -492,27 +371,6 @@ fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
             }
         };
         say_briefly(&format_args!("{}: {what}", declared.name));
-    }
-}
-
-/// The host failed to do `what`.
-fn host(what: &str, error: &io::Error) -> Error {
-    let remedy = remedy(error.raw_os_error().unwrap_or(0));
-    Error::new(ErrorKind::HostIo, format!("cannot {what}: {}; {remedy}", plain(error)))
-}
-
-/// KVM failed to do `what`.
-fn no_kvm(what: &str, error: &io::Error) -> Error {
-    let remedy = remedy(error.raw_os_error().unwrap_or(0));
-    Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {}; {remedy}", plain(error)))
-}
-
-/// What the host says, without the error's number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((plain, _)) => plain.to_lowercase(),
-        None => text,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod console;
 mod log;
 pub mod net;
 mod nowait;
+pub mod open;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -1,0 +1,76 @@
+//! Opens what stands on the host for each device of a manifest.
+
+use super::Device;
+use super::block::{Block, Worker};
+use super::net::Net;
+use crate::bind::Binding;
+use crate::elf::Image;
+use crate::error::Error;
+use crate::stderr::say_briefly;
+use std::sync::Arc;
+use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
+use ukvm_abi::manifest::MAX_NAME;
+
+/// Devices by handle less 1; `None`: declared as optional, and absent.
+pub type Devices = Vec<Option<Box<dyn Device>>>;
+
+/// Opens what stands for each device of the manifest, and describes it to the guest.
+///
+/// # Errors
+///
+/// A sentence about the first that cannot be opened.
+pub fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo>, Devices), Error> {
+    let mut infos = Vec::new();
+    let mut devices: Devices = Vec::new();
+    // One worker thread serves all disks; a guest without a disk has none.
+    let mut worker = None;
+    for (declared, binding) in image.manifest().devices.iter().zip(bindings) {
+        let mut info = DeviceInfo {
+            kind: declared.kind as u32,
+            flags: DEVICE_PRESENT,
+            name: padded(&declared.name),
+            features: 0,
+            capacity: 0,
+            block_size: 0,
+            max_transfer: 0,
+            mac: [0; 6],
+            mtu: 0,
+        };
+        devices.push(match binding {
+            Binding::Net(config) => {
+                let net = Net::open(&config)?;
+                if let Some(warning) = net.warning() {
+                    say_briefly(&format_args!("warning: {warning}"));
+                }
+                (info.mac, info.mtu) = (net.mac(), net.mtu());
+                Some(Box::new(net))
+            }
+            Binding::Disk(config) => {
+                let worker = match &mut worker {
+                    Some(worker) => worker,
+                    none => none.insert(Arc::new(Worker::start()?)),
+                };
+                let block = Block::open(config, worker)?;
+                info.flags |= if block.read_only() { DEVICE_READ_ONLY } else { 0 };
+                (info.capacity, info.block_size, info.max_transfer) =
+                    (block.capacity(), block.block_size(), block.max_transfer());
+                Some(Box::new(block))
+            }
+            Binding::Absent => {
+                info.flags = 0;
+                None
+            }
+        });
+        infos.push(info);
+    }
+    Ok((infos, devices))
+}
+
+/// A device's name as the guest finds it.
+fn padded(name: &str) -> [u8; MAX_NAME] {
+    let mut padded = [0; MAX_NAME];
+    for (to, from) in padded.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    padded
+}

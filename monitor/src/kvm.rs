@@ -1,0 +1,76 @@
+//! The host's KVM: opened, and asked whether it can do what every guest needs.
+
+use crate::config::KvmSource;
+use crate::error::{Error, ErrorKind, no_kvm, plain};
+use kvm_ioctls::{Cap, Kvm, VmFd};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Opens what stands for KVM.
+///
+/// # Errors
+///
+/// [`NoKvm`](ErrorKind::NoKvm) where it cannot be opened, is none, or is too old.
+pub fn open(source: &KvmSource) -> Result<Kvm, Error> {
+    let (fd, name) = match source {
+        KvmSource::Fd(fd) => (duplicate(*fd), format!("descriptor {fd}")),
+        KvmSource::Path(path) => {
+            let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path);
+            (file.map(IntoRawFd::into_raw_fd), path.display().to_string())
+        }
+    };
+    let advice = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "load the module kvm_intel or kvm_amd, or run on a host that has KVM",
+        io::ErrorKind::PermissionDenied => "join the group that owns it (mostly 'kvm'), or run as root",
+        _ => "check that it is a KVM device",
+    };
+    let fd = fd.map_err(|error| {
+        Error::new(ErrorKind::NoKvm, format!("cannot open {name}: {}; {}", plain(&error), advice(&error)))
+    })?;
+    let unusable = |message| Err(Error::new(ErrorKind::NoKvm, message));
+    // SAFETY: the descriptor was opened or duplicated above and belongs to nobody else.
+    let kvm = unsafe { Kvm::from_raw_fd(fd) };
+    // The stable version of the interface (Linux, virt/kvm/api.rst, section 4.1).
+    match kvm.get_api_version() {
+        12 => {}
+        -1 => return unusable(format!("{name} is not a KVM device: give one with --kvm")),
+        version => {
+            let message = "of KVM's interface, not 12: update the host's kernel";
+            return unusable(format!("{name} speaks version {version} {message}"));
+        }
+    }
+    // Without the first a signal would be lost where it comes just before the guest runs (Linux 4.13 has it), without the second
+    // nothing below the guest's page tables would protect its text.
+    for (capability, what) in
+        [(Cap::ImmediateExit, "leave a guest at once"), (Cap::ReadonlyMem, "make memory read-only")]
+    {
+        if !kvm.check_extension(capability) {
+            return unusable(format!("{name} cannot {what}: update the host's kernel"));
+        }
+    }
+    Ok(kvm)
+}
+
+/// Makes a virtual machine. A signal that comes meanwhile has KVM give up; it is noted already, so that this just tries again.
+///
+/// # Errors
+///
+/// What KVM says.
+pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
+    loop {
+        match kvm.create_vm() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result.map_err(|error| no_kvm("create a virtual machine", &error.into())),
+        }
+    }
+}
+
+fn duplicate(fd: RawFd) -> io::Result<RawFd> {
+    // SAFETY: the call takes no pointer; a number that is no descriptor is an error.
+    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
+        -1 => Err(io::Error::last_os_error()),
+        new => Ok(new),
+    }
+}
