@@ -25,6 +25,8 @@
 extern crate alloc;
 
 pub use ukvm_abi as abi;
+// Copying, filling and comparing memory, which compilers call without being asked.
+use ukvm_mem as _;
 
 pub mod block;
 mod c_library;
@@ -38,7 +40,6 @@ mod executor;
 mod heap;
 mod local;
 mod logger;
-mod mem;
 #[cfg(feature = "net")]
 pub mod net;
 mod panic;

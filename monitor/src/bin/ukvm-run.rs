@@ -13,6 +13,10 @@ use ukvm::report::{self, Report, ReportFile};
 use ukvm::stderr::{PATIENCE, say};
 use ukvm::vm::Vm;
 
+// The start of the process, and what the standard library asks of a C library.
+#[cfg(all(own_start, not(test)))]
+use ukvm_crt as _;
+
 fn main() -> ExitCode {
     let started = Instant::now();
     let result = match cli::parse(std::env::args_os(), started) {

@@ -7,6 +7,8 @@
 //! may overlap. More go by 64 bytes a turn, and from [`REP_MIN`] on, where the ranges allow it, by `REP MOVSB` or
 //! `REP STOSB`, which processors of the last decade (ERMS) carry out by cache lines.
 
+#![no_std]
+
 use core::arch::asm;
 use core::arch::global_asm;
 
