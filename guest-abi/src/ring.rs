@@ -147,7 +147,13 @@ pub struct GuestRing<M> {
 impl<M: SharedWords> GuestRing<M> {
     /// The guest's end of fresh, zeroed rings.
     pub const fn new(memory: M, shape: Shape) -> Self {
-        Self { memory, shape, submitted: 0, taken: 0 }
+        Self::after(memory, shape, 0)
+    }
+
+    /// The guest's end of rings that `index` entries have gone through, each way, with none left in them. All four indices of the
+    /// header must say so. This is how tests get to the wrap at 2^32.
+    pub const fn after(memory: M, shape: Shape, index: u32) -> Self {
+        Self { memory, shape, submitted: index, taken: index }
     }
 
     /// Puts `request` into the submission ring; `Ok(false)` where the ring is full.
@@ -227,8 +233,14 @@ pub struct MonitorRing<M> {
 impl<M: SharedWords> MonitorRing<M> {
     /// The monitor's end of fresh, zeroed rings. Writes [`NEED_ENTER`].
     pub fn new(memory: M, shape: Shape) -> Self {
+        Self::after(memory, shape, 0)
+    }
+
+    /// The monitor's end of rings that `index` entries have gone through, as [`GuestRing::after`] has it. Writes
+    /// [`NEED_ENTER`].
+    pub fn after(memory: M, shape: Shape, index: u32) -> Self {
         memory.store_u32_release(NEED_ENTER, 1);
-        Self { memory, shape, taken: 0, posted: 0, reaped: 0, under_way: 0 }
+        Self { memory, shape, taken: index, posted: index, reaped: index, under_way: 0 }
     }
 
     /// Takes the next request, if there is one and room for its completion.
