@@ -84,7 +84,7 @@ pub struct DeviceInfo {
     pub flags: u32,
     /// The name from the manifest, padded with NUL.
     pub name: [u8; MAX_NAME],
-    /// Features of the device, all bits 0 so far.
+    /// Features of the device: [`DEVICE_MAPPED`].
     pub features: u64,
     /// Block: its size in bytes, a multiple of the block size, below 2^63.
     pub capacity: u64,
@@ -96,6 +96,8 @@ pub struct DeviceInfo {
     pub mac: [u8; 6],
     /// Net: the most bytes of a frame's payload behind its Ethernet header, 68 to 65521.
     pub mtu: u16,
+    /// Block, with [`DEVICE_MAPPED`] only: the virtual address at which all of its bytes can be read; else 0.
+    pub mapping: u64,
 }
 
 impl BootInfo {
@@ -169,7 +171,8 @@ impl DeviceInfo {
     /// The structure's bytes, as they lie in the guest's memory.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; size_of::<Self>()] {
-        let Self { kind, flags, name, features, capacity, block_size, max_transfer, mac, mtu } = *self;
+        let Self { kind, flags, name, features, capacity, block_size, max_transfer, mac, mtu, mapping } =
+            *self;
         let mut bytes = [0; size_of::<Self>()];
         put(&mut bytes, 0, &kind.to_le_bytes());
         put(&mut bytes, 4, &flags.to_le_bytes());
@@ -180,6 +183,7 @@ impl DeviceInfo {
         put(&mut bytes, 60, &max_transfer.to_le_bytes());
         put(&mut bytes, 64, &mac);
         put(&mut bytes, 70, &mtu.to_le_bytes());
+        put(&mut bytes, 72, &mapping.to_le_bytes());
         bytes
     }
 }
@@ -189,14 +193,19 @@ pub const DEVICE_PRESENT: u32 = 1;
 /// In [`DeviceInfo::flags`]: a block device that cannot be written.
 pub const DEVICE_READ_ONLY: u32 = 2;
 
+/// In [`DeviceInfo::features`]: the bytes of a block device appear in the guest's memory, at [`DeviceInfo::mapping`]. Monitors that
+/// do not set this have a [`DeviceInfo`] that may end before that field.
+pub const DEVICE_MAPPED: u64 = 1;
+
 const _: () =
     assert!(size_of::<BootInfo>() == 240, "docs/abi.md states the layout: a change is a new ABI version");
 const _: () =
-    assert!(size_of::<DeviceInfo>() == 72, "docs/abi.md states the layout: a change is a new ABI version");
+    assert!(size_of::<DeviceInfo>() == 80, "docs/abi.md states the layout: it grows at its end only");
 const _: () = assert!(core::mem::offset_of!(BootInfo, image) == 48, "docs/abi.md states the layout");
 const _: () = assert!(core::mem::offset_of!(BootInfo, device_count) == 176, "docs/abi.md states the layout");
 const _: () = assert!(core::mem::offset_of!(BootInfo, load_bias) == 224, "docs/abi.md states the layout");
 const _: () = assert!(core::mem::offset_of!(DeviceInfo, mtu) == 70, "docs/abi.md states the layout");
+const _: () = assert!(core::mem::offset_of!(DeviceInfo, mapping) == 72, "docs/abi.md states the layout");
 
 #[cfg(test)]
 mod tests {
@@ -273,6 +282,7 @@ mod tests {
             max_transfer: 7,
             mac: [8; 6],
             mtu: 9,
+            mapping: 10,
         };
         let bytes = device.to_bytes();
         assert_eq!(bytes[offset_of!(DeviceInfo, kind)], 1);
@@ -284,5 +294,6 @@ mod tests {
         assert_eq!(bytes[offset_of!(DeviceInfo, max_transfer)], 7);
         assert_eq!(bytes[offset_of!(DeviceInfo, mac)..][..6], [8; 6]);
         assert_eq!(bytes[offset_of!(DeviceInfo, mtu)], 9);
+        assert_eq!(bytes[offset_of!(DeviceInfo, mapping)], 10);
     }
 }

@@ -1,6 +1,7 @@
 //! The devices that the program declared, as the monitor found them.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use ukvm_abi::boot_info::{DEVICE_PRESENT, DeviceInfo};
 use ukvm_abi::manifest::DeviceKind;
 
@@ -35,13 +36,18 @@ impl fmt::Display for OpenError {
 impl core::error::Error for OpenError {}
 
 /// All devices with their handles, in the order of [`program!`](crate::program).
-pub fn all() -> impl Iterator<Item = (u32, &'static DeviceInfo)> {
+pub fn all() -> impl Iterator<Item = (u32, DeviceInfo)> {
     let boot_info = crate::boot_info();
-    (0..boot_info.device_count).map(|index| {
+    // An older monitor has less than this version knows.
+    let size = size_of::<DeviceInfo>().min(boot_info.device_size as usize);
+    (0..boot_info.device_count).map(move |index| {
         let address = boot_info.devices.start + u64::from(index) * u64::from(boot_info.device_size);
-        // SAFETY: the monitor put `device_count` structures there, each at least as long as this version's, in pages
-        // that nobody writes any more.
-        (index + 1, unsafe { &*(address as *const DeviceInfo) })
+        let mut info = MaybeUninit::<DeviceInfo>::zeroed();
+        // SAFETY: the monitor put `device_count` structures of `device_size` bytes there, in pages that nobody writes any
+        // more, and no more than one of either side is copied.
+        unsafe { core::ptr::copy_nonoverlapping(address as *const u8, info.as_mut_ptr().cast(), size) };
+        // SAFETY: all fields are integers, for which any bytes will do.
+        (index + 1, unsafe { info.assume_init() })
     })
 }
 
@@ -50,7 +56,7 @@ pub fn all() -> impl Iterator<Item = (u32, &'static DeviceInfo)> {
 /// # Errors
 ///
 /// An [`OpenError`] where it is not there.
-pub fn find(kind: DeviceKind, name: &str) -> Result<(u32, &'static DeviceInfo), OpenError> {
+pub fn find(kind: DeviceKind, name: &str) -> Result<(u32, DeviceInfo), OpenError> {
     let (handle, device) = all()
         .find(|(_, device)| device.kind == kind as u32 && self::name(device) == name)
         .ok_or(OpenError::NotDeclared { kind })?;

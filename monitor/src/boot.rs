@@ -15,8 +15,7 @@ use ukvm_abi::ring::Shape;
 pub struct BootBlock {
     arguments: Strings,
     environment: Strings,
-    devices: Vec<u8>,
-    device_count: u32,
+    devices: Vec<DeviceInfo>,
     console_flags: u64,
     seed: [u8; 32],
 }
@@ -52,8 +51,7 @@ impl BootBlock {
         let mut block = Self {
             arguments: Strings::default(),
             environment: Strings::default(),
-            devices: devices.iter().flat_map(DeviceInfo::to_bytes).collect(),
-            device_count: devices.len() as u32,
+            devices: devices.to_vec(),
             console_flags,
             seed,
         };
@@ -70,9 +68,20 @@ impl BootBlock {
     #[must_use]
     pub fn size(&self) -> u64 {
         (size_of::<BootInfo>()
-            + self.devices.len()
+            + self.devices.len() * size_of::<DeviceInfo>()
             + self.arguments.bytes.len()
             + self.environment.bytes.len()) as u64
+    }
+
+    /// The devices, with the addresses of those that are mapped.
+    fn describe_devices(&self, layout: &Layout) -> Vec<u8> {
+        let mappings = layout.mappings.iter().map(Some).chain(std::iter::repeat(None));
+        let described = self.devices.iter().zip(mappings).flat_map(|(device, mapping)| {
+            let mapping = mapping.filter(|range| !range.is_empty());
+            let mapping = mapping.map_or(0, |range| layout.virtual_address(range.start));
+            DeviceInfo { mapping, ..*device }.to_bytes()
+        });
+        described.collect()
     }
 
     /// Writes it to its place.
@@ -91,8 +100,11 @@ impl BootBlock {
                 length: bytes.len() as u64,
             })
         };
-        let (devices, arguments, environment) =
-            (put(&self.devices)?, put(&self.arguments.bytes)?, put(&self.environment.bytes)?);
+        let (devices, arguments, environment) = (
+            put(&self.describe_devices(layout))?,
+            put(&self.arguments.bytes)?,
+            put(&self.environment.bytes)?,
+        );
         let range = |gpa: &Range<u64>| boot_info::Range {
             start: layout.virtual_address(gpa.start),
             length: gpa.end - gpa.start,
@@ -111,7 +123,7 @@ impl BootBlock {
             environment,
             environment_count: self.environment.count,
             devices,
-            device_count: self.device_count,
+            device_count: self.devices.len() as u32,
             device_size: size_of::<DeviceInfo>() as u32,
             rings: range(&layout.rings),
             submission_entries: shape.submission_entries(),

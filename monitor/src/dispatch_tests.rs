@@ -45,6 +45,7 @@ impl Guest {
             info: 1,
             rings: AREA_SIZE as u64,
             stack: 4 * PAGE,
+            mappings: Vec::new(),
         };
         let layout = Layout::new(&wishes, |below| below / 2).unwrap();
         let memory = Arc::new(Memory::new(layout.memory).unwrap());

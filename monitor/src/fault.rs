@@ -50,6 +50,11 @@ pub enum Fault {
         /// Whether it wrote.
         write: bool,
     },
+    /// It read a disk in its memory where the host cannot provide the bytes any more.
+    Disk {
+        /// The device's handle less 1.
+        device: usize,
+    },
     /// The processor could not even deliver an exception.
     TripleFault,
     /// KVM could not run an instruction of the guest.
@@ -102,13 +107,14 @@ impl Registers {
 }
 
 impl FaultReport {
-    /// Explains `fault`. `symbol` names the function at a link-time address.
+    /// Explains `fault`. `name` is that of a device by its handle less 1; `symbol` names the function at a link-time address.
     #[must_use]
     pub fn new(
         fault: Fault,
         registers: Registers,
         layout: &Layout,
         memory: &Memory,
+        name: impl Fn(usize) -> Option<String>,
         symbol: impl Fn(u64) -> Option<(String, u64)>,
     ) -> Self {
         let callers = addresses(&registers.general, layout, memory)
@@ -125,7 +131,11 @@ impl FaultReport {
             })
             .collect();
         let instruction = instruction(fault, &registers.general, layout, memory);
-        Self { fault, sentence: sentence(fault, &registers, layout, instruction), registers, callers }
+        let sentence = match fault {
+            Fault::Disk { device } => lost_disk(&name(device).unwrap_or_default()),
+            fault => sentence(fault, &registers, layout, instruction),
+        };
+        Self { fault, sentence, registers, callers }
     }
 }
 
@@ -187,6 +197,12 @@ fn instruction(fault: Fault, registers: &kvm_regs, layout: &Layout, memory: &Mem
     })
 }
 
+fn lost_disk(name: &str) -> String {
+    format!(
+        "its disk '{name}' cannot be read any more: the image was truncated while in use, or the host's disk fails"
+    )
+}
+
 fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: Option<&str>) -> String {
     match (fault, instruction) {
         (Fault::Exception { .. }, Some("syscall")) => {
@@ -224,6 +240,7 @@ fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: O
         Fault::Physical { gpa, write: true } => {
             format!("it wrote to read-only memory (guest-physical address {gpa:#x})")
         }
+        Fault::Disk { device } => lost_disk(&format!("number {device}")),
         Fault::Physical { gpa, .. } => format!("it read guest-physical address {gpa:#x}, where no memory is"),
         Fault::TripleFault => "its exception could not be delivered (triple fault)".to_owned(),
         Fault::Unrunnable { reason } => {

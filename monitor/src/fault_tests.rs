@@ -12,6 +12,7 @@ fn guest() -> (Layout, Memory) {
         info: 1,
         rings: PAGE,
         stack: 4 * PAGE,
+        mappings: Vec::new(),
     };
     let layout = Layout::new(&wishes, |below| below / 3).unwrap();
     let memory = Memory::new(layout.memory).unwrap();
@@ -26,9 +27,14 @@ fn report(fault: Fault, change: impl FnOnce(&mut kvm_regs, &Layout, &Memory)) ->
     let (layout, memory) = guest();
     let mut general = kvm_regs { rip: code(&layout), ..Default::default() };
     change(&mut general, &layout, &memory);
-    FaultReport::new(fault, Registers { general, cr2: 0 }, &layout, &memory, |address| {
-        (address < 0x1000).then(|| ("function".to_owned(), address))
-    })
+    FaultReport::new(
+        fault,
+        Registers { general, cr2: 0 },
+        &layout,
+        &memory,
+        |_| Some("data".into()),
+        |address| (address < 0x1000).then(|| ("function".to_owned(), address)),
+    )
 }
 
 fn page_fault(error: u64, address: impl Fn(&Layout) -> u64) -> String {

@@ -15,6 +15,8 @@
 //!            · guard
 //!              small heap                   read/write, 4 KiB pages up to a multiple of 2 MiB
 //!              heap                         read/write, 2 MiB pages up to the end
+//!            · 2 MiB or more
+//!              disks that are mapped        read-only, 2 MiB pages, each behind a gap of 2 MiB or more
 //! ```
 //!
 //! A program with fixed addresses lies where it wants to, and the slide is 0.
@@ -81,6 +83,8 @@ pub struct Wishes {
     pub rings: u64,
     /// The stack; 0 for [`DEFAULT_STACK`].
     pub stack: u64,
+    /// The disks that are to be mapped, by the device's handle less 1, whole pages; 0 for a device that is not.
+    pub mappings: Vec<u64>,
 }
 
 /// Where everything is. All addresses but the bias and the slide are guest-physical; all ranges are whole pages.
@@ -106,8 +110,11 @@ pub struct Layout {
     pub small_heap: Range<u64>,
     /// The heap in 2 MiB pages; the last, if cut short by the memory's end, in 4 KiB pages.
     pub heap: Range<u64>,
-    /// All that is mapped, ascending and disjoint.
+    /// All memory that is mapped, ascending and disjoint.
     pub areas: Vec<Area>,
+    /// The disks that are mapped, by the device's handle less 1, each from a multiple of 2 MiB on; empty for a device that is not.
+    /// They are no memory for requests: [`translate`](Self::translate) does not know them.
+    pub mappings: Vec<Range<u64>>,
 }
 
 /// Why there is no layout.
@@ -163,8 +170,14 @@ impl Layout {
         }
         layout.small_heap.end = layout.small_heap.end.min(wishes.memory);
         layout.heap = layout.small_heap.end..wishes.memory;
+        let mut next = wishes.memory;
+        for &size in &wishes.mappings {
+            let start = next.next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
+            layout.mappings.push(if size == 0 { 0..0 } else { start..start + size });
+            next = next.max(layout.mappings.last().map_or(0, |range| range.end));
+        }
         if wishes.movable {
-            let room = (VIRTUAL_END - wishes.memory) / LARGE_PAGE;
+            let room = (VIRTUAL_END - layout.end()) / LARGE_PAGE;
             layout.slide = random(room) * LARGE_PAGE;
         }
         layout.bias = layout.slide.wrapping_add(layout.image.start).wrapping_sub(wishes.span.start);
@@ -212,6 +225,7 @@ impl Layout {
             heap: small_heap.end..small_heap.end,
             small_heap,
             areas: Vec::new(),
+            mappings: Vec::new(),
         }
     }
 
@@ -240,6 +254,12 @@ impl Layout {
         areas.retain(|area| !area.gpa.is_empty());
         areas.sort_by_key(|area| area.gpa.start);
         areas
+    }
+
+    /// One past the highest guest-physical address that the guest can use.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.mappings.iter().map(|range| range.end).fold(self.memory, u64::max)
     }
 
     /// The virtual address of a guest-physical one.

@@ -15,6 +15,7 @@ fn wishes(memory: u64) -> Wishes {
         info: 5000,
         rings: 53248,
         stack: 0,
+        mappings: Vec::new(),
     }
 }
 
@@ -42,8 +43,19 @@ fn check(wishes: &Wishes, layout: &Layout) {
         end = area.gpa.end;
     }
     assert!(end <= wishes.memory);
+    let mut end = wishes.memory;
+    for (range, size) in layout.mappings.iter().zip(&wishes.mappings) {
+        assert_eq!(range.end - range.start, *size);
+        if *size > 0 {
+            assert!(range.start >= end + LARGE_PAGE && range.start.is_multiple_of(LARGE_PAGE));
+            let address = layout.virtual_address(range.start);
+            assert_eq!(layout.translate(address, 1, false), None, "it is no memory for requests");
+            end = range.end;
+        }
+    }
+    assert_eq!((layout.mappings.len(), layout.end()), (wishes.mappings.len(), end));
     assert!(layout.slide.is_multiple_of(LARGE_PAGE));
-    assert!(layout.virtual_address(wishes.memory) <= VIRTUAL_END);
+    assert!(layout.virtual_address(layout.end()) <= VIRTUAL_END);
     assert!(layout.small_heap.end == wishes.memory || layout.small_heap.end.is_multiple_of(LARGE_PAGE));
     assert!(layout.small_heap.end - layout.small_heap.start >= SMALL_HEAP);
     let mapped = |gpa: u64| layout.areas.iter().any(|area| area.gpa.contains(&gpa));
@@ -58,7 +70,8 @@ fn every_random_layout_keeps_the_rules() {
     let mut random = generator(0x1234_5678_9abc_def1);
     for _ in 0..5000 {
         let memory = (2 << 20) + random(1 << 16) * PAGE;
-        let wishes = wishes(memory);
+        let mappings = (0..random(4)).map(|_| random(3) * random(1 << 18) * PAGE).collect();
+        let wishes = Wishes { mappings, ..wishes(memory) };
         let layout = Layout::new(&wishes, &mut random).unwrap();
         check(&wishes, &layout);
     }

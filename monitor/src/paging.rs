@@ -99,7 +99,7 @@ impl Tables {
     /// Where the host has no memory for them.
     pub fn new(layout: &Layout, writable_text: bool) -> io::Result<Self> {
         let memory = Memory::new(Self::size(layout))?;
-        let gpa = layout.memory.next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
+        let gpa = layout.end().next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
         let mut tables = Self { memory, gpa, next: ROOT_PAGE + PAGE, slide: layout.slide };
         for area in &layout.areas {
             let mut flags = USER;
@@ -110,6 +110,9 @@ impl Tables {
                 flags |= NO_EXECUTE;
             }
             tables.map(layout.virtual_address(area.gpa.start), area.gpa.clone(), flags)?;
+        }
+        for mapping in &layout.mappings {
+            tables.map(layout.virtual_address(mapping.start), mapping.clone(), USER | NO_EXECUTE)?;
         }
         for (page, flags) in
             [(STUBS_PAGE, 0), (DESCRIPTORS_PAGE, WRITABLE | NO_EXECUTE), (TSS_PAGE, WRITABLE | NO_EXECUTE)]
@@ -135,7 +138,10 @@ impl Tables {
             + tables(layout.memory, 1 << 30)
             + tables(layout.memory, 1 << 39)
             + 2; // the pages below the image in another 1 GiB and 512 GiB
-        ROOT_PAGE + PAGE + pages * PAGE
+        // A disk's last part is in 4 KiB pages where it is no multiple of 2 MiB.
+        let disk = |range: &Range<u64>| 1 + tables(range.end - range.start, 1 << 30) + tables(0, 1 << 39);
+        let disks: u64 = layout.mappings.iter().filter(|range| !range.is_empty()).map(disk).sum();
+        ROOT_PAGE + PAGE + (pages + disks) * PAGE
     }
 
     /// The guest-physical address of the tables and where the host has them, for KVM's memory slot.
@@ -192,7 +198,7 @@ impl Tables {
             let address = address + (at - gpa.start);
             let large = (address | at).is_multiple_of(LARGE_PAGE)
                 && gpa.end - at >= LARGE_PAGE
-                && flags & (WRITABLE | NO_EXECUTE) == WRITABLE | NO_EXECUTE;
+                && flags & NO_EXECUTE != 0;
             // PML4, page directory pointers, page directory: index bits 39, 30 and 21 (volume 2, figure 5-17).
             let mut table = ROOT_PAGE;
             for shift in [39, 30] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::layout::{Rights, VIRTUAL_END, Wishes};
+use crate::layout::{Area, Rights, VIRTUAL_END, Wishes};
 use std::collections::BTreeMap;
 
 /// A small generator, so that failures can be repeated (Marsaglia's xorshift64).
@@ -68,7 +68,7 @@ fn walk(tables: &Tables) -> BTreeMap<u64, Page> {
 fn check(layout: &Layout) {
     let tables = Tables::new(layout, false).unwrap_or_else(|error| panic!("{error}: {layout:#x?}"));
     assert!(tables.next <= tables.memory.size(), "{layout:#x?}");
-    assert!(tables.gpa >= layout.memory, "the tables lie outside the guest's memory");
+    assert!(tables.gpa >= layout.end(), "the tables lie outside the guest's memory");
     let found = walk(&tables);
     let mut pages = found.iter();
     let system = [(0, false, true), (1, true, false), (2, true, false)];
@@ -79,7 +79,8 @@ fn check(layout: &Layout) {
         assert_eq!(*page, Page { gpa, size: PAGE, user: false, writable, executable });
     }
     let mut next = pages.next();
-    for area in &layout.areas {
+    let disks = layout.mappings.iter().map(|gpa| Area { gpa: gpa.clone(), rights: Rights::READ });
+    for area in layout.areas.iter().cloned().chain(disks) {
         let mut at = area.gpa.start;
         while at < area.gpa.end {
             let (address, page) = next.unwrap_or_else(|| panic!("{at:#x} is missing in {layout:#x?}"));
@@ -134,6 +135,7 @@ fn every_layout_is_mapped_exactly() {
             info: 1 + random(5 * LARGE_PAGE),
             rings: 53248,
             stack: [0, PAGE, 1 << 21, 1 << 25][random(4) as usize],
+            mappings: (0..random(3)).map(|_| random(3) * random(1 << 19) * PAGE).collect(),
         };
         let Err(crate::layout::LayoutError::TooSmall { needed }) = Layout::new(&wishes, |_| 0) else {
             panic!()
@@ -167,6 +169,7 @@ fn more_memory_than_one_table_of_the_third_level_maps() {
         info: 1,
         rings: 53248,
         stack: 0,
+        mappings: Vec::new(),
     };
     // From the end of one to the start of the next but one.
     check(&Layout::new(&wishes, |below| ((1 << 39) / LARGE_PAGE - 1).min(below - 1)).unwrap());

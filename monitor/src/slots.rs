@@ -1,5 +1,6 @@
 //! KVM's memory slots: what of the host's memory the guest-physical addresses stand for.
 
+use crate::device::block::Mapping;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
 use crate::memory::Memory;
@@ -8,18 +9,31 @@ use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 use std::ops::Range;
 
-/// Sets the slots of `vm`: the tables, and the guest's memory, of which text and other data that does not change is
-/// read-only whatever the page tables say.
+/// Sets the slots of `vm`: the tables, the guest's memory, of which text and other data that does not change is
+/// read-only whatever the page tables say, and the disks that are mapped, read-only as well.
 ///
 /// # Errors
 ///
 /// Where KVM refuses one.
-pub fn set(vm: &VmFd, layout: &Layout, memory: &Memory, tables: &Tables) -> Result<(), Error> {
+pub fn set(
+    vm: &VmFd,
+    layout: &Layout,
+    memory: &Memory,
+    tables: &Tables,
+    mappings: &[Option<Mapping>],
+) -> Result<(), Error> {
     let (range, address) = tables.slot();
-    set_one(vm, 0, &range, address, 0)?;
-    for (number, (range, write)) in (1..).zip(layout.slots()) {
-        let flags = if write { 0 } else { KVM_MEM_READONLY };
-        set_one(vm, number, &range, memory.host_address() + range.start, flags)?;
+    let flags = |write| if write { 0 } else { KVM_MEM_READONLY };
+    let of_memory = layout.slots().into_iter().map(|(range, write)| {
+        let address = memory.host_address() + range.start;
+        (range, address, flags(write))
+    });
+    let of_disks = layout.mappings.iter().zip(mappings).filter_map(|(range, mapping)| {
+        Some((range.clone(), mapping.as_ref()?.host_address(), KVM_MEM_READONLY))
+    });
+    let all = std::iter::once((range, address, 0)).chain(of_memory).chain(of_disks);
+    for (number, (range, address, flags)) in (0..).zip(all) {
+        set_one(vm, number, &range, address, flags)?;
     }
     Ok(())
 }
@@ -32,7 +46,7 @@ fn set_one(vm: &VmFd, slot: u32, range: &Range<u64>, address: u64, flags: u32) -
         memory_size: range.end - range.start,
         userspace_addr: address,
     };
-    // SAFETY: the range lies in a mapping of `Memory`, which outlives the VM: `Vm` drops its fields in that order.
+    // SAFETY: the range lies in a mapping of `Memory` or is one of a disk, which outlive the VM: `Vm` drops its fields in that order.
     unsafe { vm.set_user_memory_region(region) }.map_err(|error| {
         let advice = "update the host's kernel, or use a smaller --mem";
         Error::new(ErrorKind::NoKvm, format!("KVM refuses a memory slot of {range:x?}: {error}; {advice}"))

@@ -4,8 +4,9 @@ use crate::bind::bind;
 use crate::boot::BootBlock;
 use crate::clock::{ClockPage, counter_offset};
 use crate::config::{Config, DEFAULT_MEMORY};
+use crate::device::block::Mapping;
 use crate::device::console::Console;
-use crate::device::open::open_devices;
+use crate::device::open::{Opened, open_devices};
 use crate::dispatch::{Dispatch, Parts, Stop};
 use crate::elf::Image;
 use crate::elf::symbols::Symbols;
@@ -24,6 +25,7 @@ use crate::random::Random;
 use crate::slots;
 use crate::stderr::say_briefly;
 use crate::vcpu::{Exit, Vcpu, cpuid, state};
+use kvm_bindings::kvm_regs;
 use kvm_ioctls::VmFd;
 use std::io;
 use std::sync::Arc;
@@ -39,11 +41,12 @@ use ukvm_abi::ring::{AREA_SIZE, MonitorRing, Shape};
 #[derive(Debug)]
 pub struct Vm {
     // In the order in which they may go: what writes to the processor's run structure before the processor, the processor and the
-    // VM before the memory that they use, which dispatch holds.
+    // VM before the memory that they use: tables, mapped disks, and what dispatch holds.
     _watch: Watch,
     vcpu: Vcpu,
     _vm: VmFd,
     tables: Tables,
+    _mappings: Vec<Option<Mapping>>,
     dispatch: Dispatch,
     image: Image,
     timeout: Option<Duration>,
@@ -73,7 +76,7 @@ impl Vm {
         // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
         let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
         let console = Console::new(&config.console)?;
-        let (infos, devices) = open_devices(&image, bindings)?;
+        let Opened { infos, devices, mappings } = open_devices(&image, bindings, memory_size)?;
         let kvm = kvm::open(&config.kvm)?;
         timeline.mark("devices opened");
 
@@ -86,8 +89,9 @@ impl Vm {
             console.flags(),
             random.guest_seed().map_err(|error| host("get random numbers", &error))?,
         );
-        let layout = Layout::new(&wishes(&image, memory_size, boot.size()), |below| random.below(below))
-            .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
+        let layout =
+            Layout::new(&wishes(&image, memory_size, boot.size(), &mappings), |below| random.below(below))
+                .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
         let memory = Memory::new(layout.memory)
             .map_err(|error| host(&format!("get {} of memory", layout::size(memory_size)), &error))?;
         let memory = Arc::new(memory);
@@ -103,7 +107,7 @@ impl Vm {
 
         // The virtual machine. Its slots come first: later they would cost more.
         let vm = kvm::create_vm(&kvm)?;
-        slots::set(&vm, &layout, &memory, &tables)?;
+        slots::set(&vm, &layout, &memory, &tables, &mappings)?;
         timeline.mark("virtual machine created");
         let entry = image.entry().wrapping_add(layout.bias);
         let registers = state::registers(
@@ -148,6 +152,7 @@ impl Vm {
             vcpu,
             _vm: vm,
             tables,
+            _mappings: mappings,
             dispatch,
             image,
             timeout: config.timeout,
@@ -228,7 +233,7 @@ impl Vm {
             Exit::Interrupted => &mut self.exits.interrupted,
             Exit::Exception(_) => &mut self.exits.exception,
             Exit::Port { .. } => &mut self.exits.port,
-            Exit::Physical { .. } => &mut self.exits.mmio,
+            Exit::Physical { .. } | Exit::Unbacked { .. } => &mut self.exits.mmio,
             Exit::TripleFault | Exit::Halted | Exit::Internal { .. } => &mut self.exits.other,
         };
         *count += 1;
@@ -236,11 +241,40 @@ impl Vm {
             Exit::Doorbell(_) | Exit::Interrupted => return self.dispatch.interrupted(),
             Exit::Exception(vector) => Fault::Exception { vector, error: 0, address: 0 },
             Exit::Port { port, width, write } => Fault::Port { port, width, write },
-            Exit::Physical { gpa, write } => Fault::Physical { gpa, write },
+            Exit::Physical { gpa, write } => match self.disk_at(gpa) {
+                // KVM has emulated the instruction, and found nothing to read.
+                Some(device) if !write => Fault::Disk { device },
+                _ => Fault::Physical { gpa, write },
+            },
+            Exit::Unbacked { gpa } => {
+                match gpa.map_or_else(|| self.disk_in_registers(), |gpa| self.disk_at(gpa)) {
+                    Some(device) => Fault::Disk { device },
+                    None => {
+                        let error = io::Error::from_raw_os_error(libc::EFAULT);
+                        return Err(Stop::Ended(Cause::Failed(no_kvm("run the guest", &error))));
+                    }
+                }
+            }
             Exit::TripleFault => Fault::TripleFault,
             Exit::Halted => Fault::Unrunnable { reason: 0 },
             Exit::Internal { reason } => Fault::Unrunnable { reason },
         }))
+    }
+
+    /// The device whose mapping has this guest-physical address.
+    fn disk_at(&self, gpa: u64) -> Option<usize> {
+        self.dispatch.guest().0.mappings.iter().position(|range| range.contains(&gpa))
+    }
+
+    /// The device into whose mapping a register points: how an instruction names what it reads.
+    fn disk_in_registers(&self) -> Option<usize> {
+        let (general, _) = self.vcpu.registers().ok()?;
+        let kvm_regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, .. } =
+            general;
+        let slide = self.dispatch.guest().0.slide;
+        [rsi, rax, rbx, rcx, rdx, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15]
+            .into_iter()
+            .find_map(|address| self.disk_at(address.wrapping_sub(slide)))
     }
 
     fn doorbell(&mut self, value: u32) -> Result<(), Stop> {
@@ -280,7 +314,8 @@ impl Vm {
         };
         let (layout, memory) = self.dispatch.guest();
         let symbols = Symbols::read(&self.image);
-        FaultReport::new(fault, registers, layout, memory, |address| symbols.find(address))
+        let name = |device: usize| Some(self.devices.get(device)?.1.clone());
+        FaultReport::new(fault, registers, layout, memory, name, |address| symbols.find(address))
     }
 }
 
@@ -324,7 +359,7 @@ fn host_memory() -> u64 {
     bytes.min(1 << 46)
 }
 
-fn wishes(image: &Image, memory: u64, info: u64) -> Wishes {
+fn wishes(image: &Image, memory: u64, info: u64, mappings: &[Option<Mapping>]) -> Wishes {
     Wishes {
         memory,
         span: image.span(),
@@ -334,6 +369,7 @@ fn wishes(image: &Image, memory: u64, info: u64) -> Wishes {
         info,
         rings: AREA_SIZE as u64,
         stack: image.manifest().stack_size,
+        mappings: mappings.iter().map(|mapping| mapping.as_ref().map_or(0, Mapping::size)).collect(),
     }
 }
 

@@ -4,18 +4,23 @@
 //! written against the ecosystem's traits, a disk is a `block_device_driver::BlockDevice`, and a [`Cursor`] on it an
 //! `embedded_io_async` reader, writer and seeker to the byte.
 //!
+//! A disk that the monitor has mapped into the guest's address space (a read-only one, mostly) is read there, without a request.
+//!
 //! Requests of several tasks go on side by side; one task's, too, if it joins their futures. Dropping a future of
 //! this module while its request is under way waits for it and stalls the guest that long: see [`ring`](crate::ring).
 
 mod cursor;
 mod driver;
+mod mapping;
 
 pub use crate::device::OpenError;
 pub use cursor::Cursor;
 
 use crate::device;
 use crate::ring::Operation;
+use alloc::sync::Arc;
 use core::fmt;
+use mapping::Mapping;
 use ukvm_abi::boot_info::{DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::manifest::DeviceKind;
 use ukvm_abi::request::{Opcode, Status};
@@ -24,7 +29,8 @@ use ukvm_abi::request::{Opcode, Status};
 #[derive(Clone, Debug)]
 pub struct Disk {
     handle: u32,
-    info: &'static DeviceInfo,
+    info: DeviceInfo,
+    mapping: Option<Arc<Mapping>>,
 }
 
 /// Why a request to a disk failed.
@@ -93,7 +99,7 @@ impl Disk {
     /// An [`OpenError`] where it is not there.
     pub fn open(name: &str) -> Result<Self, OpenError> {
         let (handle, info) = device::find(DeviceKind::Block, name)?;
-        Ok(Self { handle, info })
+        Ok(Self { handle, info, mapping: Mapping::of(&info).map(Arc::new) })
     }
 
     /// Its size in bytes.
@@ -124,6 +130,12 @@ impl Disk {
     /// An [`Error`]; what `buffer` then holds is not defined.
     pub async fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let mut at = self.checked(offset, buffer.len() as u64)?;
+        if let Some(mapping) = &self.mapping
+            && mapping.serves(offset, buffer.len())
+        {
+            mapping.read(offset, buffer).await;
+            return Ok(());
+        }
         for piece in buffer.chunks_mut(self.max_transfer()) {
             let length = piece.len() as u64;
             Operation::fill(Opcode::BlockRead, self.handle, piece, at).await?;

@@ -1,27 +1,39 @@
 //! Opens what stands on the host for each device of a manifest.
 
 use super::Device;
-use super::block::{Block, Worker};
+use super::block::mapping::{MOST_MAPPED, MOST_MEMORY};
+use super::block::{Block, Mapping, Worker};
 use super::net::Net;
 use crate::bind::Binding;
 use crate::elf::Image;
 use crate::error::Error;
 use crate::stderr::say_briefly;
 use std::sync::Arc;
-use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
+use ukvm_abi::boot_info::{DEVICE_MAPPED, DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::manifest::MAX_NAME;
 
 /// Devices by handle less 1; `None`: declared as optional, and absent.
 pub type Devices = Vec<Option<Box<dyn Device>>>;
 
-/// Opens what stands for each device of the manifest, and describes it to the guest.
+/// The devices of a guest, as they were opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the guest is told of each; where a mapping is comes later.
+    pub infos: Vec<DeviceInfo>,
+    /// What serves each.
+    pub devices: Devices,
+    /// The mapping of each that has one.
+    pub mappings: Vec<Option<Mapping>>,
+}
+
+/// Opens what stands for each device of the manifest, for a guest with `memory` bytes, and describes it to the guest.
 ///
 /// # Errors
 ///
 /// A sentence about the first that cannot be opened.
-pub fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<DeviceInfo>, Devices), Error> {
-    let mut infos = Vec::new();
-    let mut devices: Devices = Vec::new();
+pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Result<Opened, Error> {
+    let mut opened = Opened { infos: Vec::new(), devices: Vec::new(), mappings: Vec::new() };
+    let mut room = if memory <= MOST_MEMORY { MOST_MAPPED } else { 0 };
     // One worker thread serves all disks; a guest without a disk has none.
     let mut worker = None;
     for (declared, binding) in image.manifest().devices.iter().zip(bindings) {
@@ -35,8 +47,10 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<Device
             max_transfer: 0,
             mac: [0; 6],
             mtu: 0,
+            mapping: 0,
         };
-        devices.push(match binding {
+        let mut mapping = None;
+        opened.devices.push(match binding {
             Binding::Net(config) => {
                 let net = Net::open(&config)?;
                 if let Some(warning) = net.warning() {
@@ -54,6 +68,11 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<Device
                 info.flags |= if block.read_only() { DEVICE_READ_ONLY } else { 0 };
                 (info.capacity, info.block_size, info.max_transfer) =
                     (block.capacity(), block.block_size(), block.max_transfer());
+                mapping = block.map(room);
+                if let Some(mapping) = &mapping {
+                    info.features |= DEVICE_MAPPED;
+                    room = room.saturating_sub(mapping.size());
+                }
                 Some(Box::new(block))
             }
             Binding::Absent => {
@@ -61,9 +80,10 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>) -> Result<(Vec<Device
                 None
             }
         });
-        infos.push(info);
+        opened.infos.push(info);
+        opened.mappings.push(mapping);
     }
-    Ok((infos, devices))
+    Ok(opened)
 }
 
 /// A device's name as the guest finds it.

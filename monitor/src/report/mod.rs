@@ -78,6 +78,7 @@ enum What {
     Doorbell { value: String },
     Ring { field: usize, value: u32 },
     Physical { address: String, write: bool },
+    Disk { device: usize },
     TripleFault,
     Unrunnable { reason: u64 },
 }
@@ -136,6 +137,7 @@ impl From<&FaultReport> for Fault {
             fault::Fault::Doorbell(value) => What::Doorbell { value: hex(value.into()) },
             fault::Fault::Ring(Corrupt { field, value }) => What::Ring { field, value },
             fault::Fault::Physical { gpa, write } => What::Physical { address: hex(gpa), write },
+            fault::Fault::Disk { device } => What::Disk { device: device + 1 },
             fault::Fault::TripleFault => What::TripleFault,
             fault::Fault::Unrunnable { reason } => What::Unrunnable { reason },
         };

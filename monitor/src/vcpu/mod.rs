@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, remedy};
 use crate::paging::{KERNEL_CODE, STUB_PORT, Tables, VECTORS};
 use kvm_bindings::{
     KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR, KVM_EXIT_IO, KVM_EXIT_IO_OUT,
-    KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
+    KVM_EXIT_MEMORY_FAULT, KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use std::io;
@@ -44,6 +44,11 @@ pub enum Exit {
         gpa: u64,
         /// Whether it wrote.
         write: bool,
+    },
+    /// The host cannot provide the memory at an address.
+    Unbacked {
+        /// The guest-physical address, where KVM tells it.
+        gpa: Option<u64>,
     },
     /// A signal came.
     Interrupted,
@@ -98,6 +103,7 @@ impl Vcpu {
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
                 return Ok(Exit::Interrupted);
             }
+            Err(error) if error.errno() == libc::EFAULT => return Ok(self.unbacked()),
             Err(error) => return Err(io::Error::from_raw_os_error(error.errno())),
         };
         Ok(self.exit(value))
@@ -140,6 +146,17 @@ impl Vcpu {
             }
             reason => Exit::Internal { reason: reason.into() },
         }
+    }
+
+    /// What the run structure says of memory that the host cannot provide (Linux, `virt/kvm/api.rst`, `KVM_CAP_MEMORY_FAULT_INFO`).
+    fn unbacked(&mut self) -> Exit {
+        let run = self.fd.get_kvm_run();
+        // Older kernels leave here why the guest stopped before.
+        let gpa = (run.exit_reason == KVM_EXIT_MEMORY_FAULT).then(|| {
+            // SAFETY: KVM has filled this member of the union, as the exit reason says.
+            unsafe { run.__bindgen_anon_1.memory_fault }.gpa
+        });
+        Exit::Unbacked { gpa }
     }
 
     /// Whether the processor runs a stub. The guest can write to the stubs' ports, too, but only at privilege level 3.

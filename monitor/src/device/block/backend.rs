@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use vm_memory::VolatileSlice;
 
 /// Whatever holds a block device's bytes: a file, or something of a caller's own.
@@ -20,6 +21,12 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
 
     /// Whether it can only be read; if so, what changes it is never called.
     fn is_read_only(&self) -> bool;
+
+    /// The file that holds the bytes, in their order, where a guest may have it in its memory: it can only be read, and an access
+    /// to it waits for nothing but a disk of this host.
+    fn mappable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Reads as many of the first bytes as are there without waiting; [`read`](Self::read) then gets the rest.
     ///

@@ -473,3 +473,20 @@ fn a_block_device_of_the_host() {
     assert_eq!(rig.completions(1), [(1, Ok(512))]);
     assert_eq!(rig.bytes(0, 4), b"loop");
 }
+
+#[test]
+fn what_can_be_mapped() {
+    let room = 1 << 20;
+    let image = Image::new("mapped", (64 << 10) + 512);
+    let mapping = image.open(true).unwrap().map(room).expect("a small file");
+    assert_eq!(mapping.size(), 17 * 4096);
+    assert!(mapping.host_address().is_multiple_of(2 << 20));
+    // It holds the file, and so its lock, until it goes.
+    drop(mapping);
+    assert!(image.open(true).unwrap().map(64 << 10).is_none(), "it has no room");
+    assert!(image.open(false).unwrap().map(room).is_none(), "it can be written");
+    let memory = in_memory(64 << 10);
+    assert!(of_descriptor(memory.as_raw_fd(), true).unwrap().map(room).is_some());
+    let (_, rig) = scripted();
+    assert!(rig.device.map(2 << 20).is_none(), "it has no file");
+}

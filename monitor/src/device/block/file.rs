@@ -5,7 +5,7 @@ use crate::device::nowait::{self, uninterrupted};
 use crate::error::{Error, ErrorKind};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,8 @@ enum Kind {
     Regular,
     /// A regular file in memory (tmpfs), where no read waits.
     InMemory,
+    /// A regular file on a file system that another machine or a process serves, whose answer may never come.
+    Remote,
     /// A block device of the host.
     Device,
 }
@@ -112,8 +114,7 @@ impl FileBackend {
             let (capacity, block_size) = device_size(&file).map_err(failed)?;
             (Kind::Device, capacity, block_size)
         } else {
-            let kind = if is_in_memory(&file) { Kind::InMemory } else { Kind::Regular };
-            (kind, metadata.len(), FILE_BLOCK)
+            (kind_of_file(&file), metadata.len(), FILE_BLOCK)
         };
         Ok(Self { file, kind, capacity, block_size, read_only, knows_nowait: AtomicBool::new(true) })
     }
@@ -174,6 +175,10 @@ impl BlockBackend for FileBackend {
 
     fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    fn mappable(&self) -> Option<BorrowedFd<'_>> {
+        (self.read_only && self.kind != Kind::Remote).then(|| self.file.as_fd())
     }
 
     fn read_now(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
@@ -329,14 +334,26 @@ fn device_size(file: &File) -> io::Result<(u64, u32)> {
     Ok((capacity, block_size.unsigned_abs()))
 }
 
-/// Whether the file is on a file system without a disk, so that reading it never waits for one.
-fn is_in_memory(file: &File) -> bool {
+/// What holds a regular file, by its file system.
+fn kind_of_file(file: &File) -> Kind {
+    // From linux/magic.h and the file systems' own headers: 9p, Ceph, CIFS, SMB 2.
+    const NINE_P: u32 = 0x0102_1997;
+    const CEPH: u32 = 0x00c3_6400;
+    const CIFS: u32 = 0xff53_4d42;
+    const SMB2: u32 = 0xfe53_4d42;
+    const NFS: u32 = libc::NFS_SUPER_MAGIC as u32;
+    const FUSE: u32 = libc::FUSE_SUPER_MAGIC as u32;
+    const TMPFS: u32 = libc::TMPFS_MAGIC as u32;
     let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the call writes a `statfs` to `status`.
     if unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) } < 0 {
-        return false;
+        return Kind::Remote;
     }
     // SAFETY: the call has succeeded and filled it in.
     let status = unsafe { status.assume_init() };
-    status.f_type == libc::TMPFS_MAGIC
+    match status.f_type as u32 {
+        TMPFS => Kind::InMemory,
+        NINE_P | CEPH | CIFS | SMB2 | NFS | FUSE => Kind::Remote,
+        _ => Kind::Regular,
+    }
 }

@@ -5,10 +5,12 @@
 
 mod backend;
 mod file;
+pub mod mapping;
 mod worker;
 
 pub use backend::BlockBackend;
 pub use file::FileBackend;
+pub use mapping::Mapping;
 pub use worker::Worker;
 
 use super::log::Log;
@@ -101,6 +103,14 @@ impl Block {
     #[must_use]
     pub fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// All of it as a mapping for the guest, if it may be mapped and has at most `room` bytes. What the host cannot map is read by
+    /// requests.
+    #[must_use]
+    pub fn map(&self, room: u64) -> Option<Mapping> {
+        let file = self.backend.mappable().filter(|_| self.capacity <= room)?;
+        Mapping::new(file, self.capacity).ok()
     }
 
     /// What `request` asks for, if it may.
