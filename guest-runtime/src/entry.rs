@@ -20,6 +20,7 @@ unsafe extern "Rust" {
 ///
 /// For the monitor only, once.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.startup.ukvm")]
 unsafe extern "C" fn _start(boot_info: &'static BootInfo) -> ! {
     assert!(
         boot_info.size as usize >= size_of::<BootInfo>(),

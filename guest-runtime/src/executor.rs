@@ -14,7 +14,10 @@ use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 /// where it is not.
 const POLLS_PER_ENTER: u32 = 128;
 
+// With the variables that have values, as each start touches these.
+#[unsafe(link_section = ".data.ukvm_runnable")]
 static RUNNABLE: Local<VecDeque<Runnable>> = Local::new(VecDeque::new());
+#[unsafe(link_section = ".data.ukvm_runnable")]
 static MAIN_IS_RUNNABLE: AtomicBool = AtomicBool::new(false);
 
 /// Puts a task at the end of the queue.
@@ -23,6 +26,7 @@ pub(crate) fn schedule(runnable: Runnable) {
 }
 
 /// Runs `main`, and all tasks beside it, until `main` ends.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
     let mut main = pin!(main);
     // SAFETY: the functions of the table do what a waker's must: the data is a null pointer that nobody follows.
@@ -52,6 +56,7 @@ pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
 }
 
 /// Serves what is not a task: the console's buffer, timers and the ring. Whether it entered the monitor.
+#[unsafe(link_section = ".text.startup.ukvm")]
 fn turn(must_enter: bool) -> bool {
     console::submit();
     let something_came = ring::reap() | time::wake_expired();

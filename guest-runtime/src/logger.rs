@@ -24,6 +24,7 @@ impl Log for Logger {
 
 /// Takes the log crate's records from now on: those up to the level in the environment variable `LOG` (`off`, `error`,
 /// `warn`, `info`, `debug` or `trace`), up to `info` if it names none.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn install() {
     let level = crate::env("LOG").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::Info);
     // The one error would be a logger that is already there; then it stays.

@@ -1,28 +1,23 @@
 //! The end of a guest that found its own state impossible.
 
 use crate::{console, doorbell, heap, ring};
-use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ukvm_abi::doorbell::Function;
 use ukvm_abi::ring::PANIC_MAX;
 
-static MESSAGE: Message = Message { bytes: UnsafeCell::new([0; PANIC_MAX]), length: AtomicUsize::new(0) };
+static MESSAGE: Message = Message { length: AtomicUsize::new(0) };
 
 /// The message of the panic. Static, as a panic can come from anywhere, the allocator and a full stack included; and so that
 /// a panic while panicking adds to it.
 struct Message {
-    bytes: UnsafeCell<[u8; PANIC_MAX]>,
     length: AtomicUsize,
 }
 
-// SAFETY: a guest has one vCPU, and no reference into the bytes outlives the call that makes it.
-unsafe impl Sync for Message {}
-
 impl Message {
     fn address(&self) -> *mut u8 {
-        self.bytes.get().cast()
+        console::panic_message()
     }
 
     fn length(&self) -> usize {

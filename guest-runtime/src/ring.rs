@@ -76,6 +76,7 @@ enum Slot {
 
 impl State {
     /// Puts `request` into the submission ring, if there is room.
+    #[unsafe(link_section = ".text.startup.ukvm")]
     fn submit(&mut self, request: &Request) -> bool {
         let ring = self.ring.as_mut().expect("the entry installs the ring before all else");
         let submitted = ring.submit(request).expect("the monitor keeps its indices in order");
@@ -86,6 +87,7 @@ impl State {
         submitted
     }
 
+    #[unsafe(link_section = ".text.startup.ukvm")]
     fn submit_first(&mut self, request: Request) {
         if !self.first.is_empty() || !self.submit(&request) {
             self.first.push_back(request);
@@ -105,6 +107,7 @@ impl State {
     }
 
     /// Moves what waits here into the submission ring, as far as there is room.
+    #[unsafe(link_section = ".text.startup.ukvm")]
     fn pump(&mut self) {
         while let Some(request) = self.first.pop_front() {
             if !self.submit(&request) {
@@ -140,6 +143,7 @@ impl State {
 /// # Safety
 ///
 /// `boot_info` is the monitor's, and this is the only call.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) unsafe fn install(boot_info: &BootInfo) {
     let shape = Shape::new(boot_info.submission_entries, boot_info.completion_entries)
         .expect("the monitor's rings have a size that is a power of two");
@@ -185,6 +189,7 @@ fn submit_system(opcode: Opcode, who: u32, address: u64, length: usize) {
 
 /// Rings the doorbell: submits all there is, and returns on a completion or when the monotonic clock has reached
 /// `deadline` nanoseconds (0: at once; `u64::MAX`: never). Takes no completions.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn enter(deadline: u64) {
     let mut blocked = STATE.with(|state| {
         state.pump();
@@ -204,6 +209,7 @@ pub(crate) fn enter(deadline: u64) {
     ring_doorbell(deadline);
 }
 
+#[unsafe(link_section = ".text.startup.ukvm")]
 fn ring_doorbell(deadline: u64) {
     STATE.with(|state| {
         state.unannounced = false;
@@ -213,6 +219,7 @@ fn ring_doorbell(deadline: u64) {
 }
 
 /// Takes all completions that are there and wakes who waits for them. Whether there were any.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn reap() -> bool {
     let mut any = false;
     while let Some(completion) = STATE.with(State::take) {

@@ -141,6 +141,7 @@ pub(crate) fn next_deadline() -> u64 {
 }
 
 /// Wakes whose time has come. Whether there were any.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn wake_expired() -> bool {
     let first = next_deadline();
     if first == u64::MAX {

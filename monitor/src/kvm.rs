@@ -42,10 +42,12 @@ pub fn open(source: &KvmSource) -> Result<Kvm, Error> {
         }
     }
     // Without the first a signal would be lost where it comes just before the guest runs (Linux 4.13 has it), without the second
-    // nothing below the guest's page tables would protect its text.
-    for (capability, what) in
-        [(Cap::ImmediateExit, "leave a guest at once"), (Cap::ReadonlyMem, "make memory read-only")]
-    {
+    // nothing below the guest's page tables would protect its text; the third, of Linux 4.18, is how the guest gets its registers.
+    for (capability, what) in [
+        (Cap::ImmediateExit, "leave a guest at once"),
+        (Cap::ReadonlyMem, "make memory read-only"),
+        (Cap::SyncRegs, "take registers with a run"),
+    ] {
         if !kvm.check_extension(capability) {
             return unusable(format!("{name} cannot {what}: update the host's kernel"));
         }

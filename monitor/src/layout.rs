@@ -6,15 +6,16 @@
 //! ```text
 //! 0            · never mapped
 //! 0x1000       the monitor's own pages: virtual addresses only, see paging
-//! random       boot information and clock   read-only
-//!              image                        as its segments say
-//!            · guard
-//!              rings                        read/write
+//! random       image                        as its segments say
 //!            · guard
 //!              stack                        read/write
+//!            · guard, up to a multiple of 32 KiB
+//!              boot information and clock   read-only
+//!              rings                        read/write
 //!            · guard
 //!              small heap                   read/write, 4 KiB pages up to a multiple of 2 MiB
 //!              heap                         read/write, 2 MiB pages up to the end
+//!            · the monitor's tables
 //!            · 2 MiB or more
 //!              disks that are mapped        read-only, 2 MiB pages, each behind a gap of 2 MiB or more
 //! ```
@@ -34,6 +35,9 @@ pub const DEFAULT_STACK: u64 = 1 << 20;
 pub const MAX_STACK: u64 = 1 << 30;
 /// The least that is left for the small heap, in bytes, so that a small program never touches a 2 MiB page.
 const SMALL_HEAP: u64 = 128 << 10;
+/// KVM's shadow page tables map up to eight neighbours of a page that faults, from the first of an aligned group on, where the host
+/// has them (`PTE_PREFETCH_NUM` in Linux, `arch/x86/kvm/mmu/mmu.c`): so what every guest touches first is one group, in bytes.
+const FAULT_GROUP: u64 = 8 * PAGE;
 /// Virtual addresses of the guest end here: the lower half less a margin, as software KVM serves no more of it.
 pub const VIRTUAL_END: u64 = 0x7f00_0000_0000;
 
@@ -110,6 +114,8 @@ pub struct Layout {
     pub small_heap: Range<u64>,
     /// The heap in 2 MiB pages; the last, if cut short by the memory's end, in 4 KiB pages.
     pub heap: Range<u64>,
+    /// Where the monitor's tables lie, directly behind the guest's memory: in the guest's last memory slot, but mapped by no area.
+    pub tables: Range<u64>,
     /// All memory that is mapped, ascending and disjoint.
     pub areas: Vec<Area>,
     /// The disks that are mapped, by the device's handle less 1, each from a multiple of 2 MiB on; empty for a device that is not.
@@ -170,7 +176,8 @@ impl Layout {
         }
         layout.small_heap.end = layout.small_heap.end.min(wishes.memory);
         layout.heap = layout.small_heap.end..wishes.memory;
-        let mut next = wishes.memory;
+        layout.tables = wishes.memory..wishes.memory + layout.tables_size(&wishes.mappings);
+        let mut next = layout.tables.end;
         for &size in &wishes.mappings {
             let start = next.next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
             layout.mappings.push(if size == 0 { 0..0 } else { start..start + size });
@@ -189,29 +196,19 @@ impl Layout {
     fn place(wishes: &Wishes, shift: u64) -> Self {
         let up = |bytes: u64| bytes.next_multiple_of(PAGE);
         let after = |end: u64, bytes: u64| end..end + up(bytes);
-        let info_size = up(wishes.info) + PAGE;
         let image_size = wishes.span.end - wishes.span.start;
-        let (info, image, end);
-        if wishes.movable {
-            info = after(LOWEST + shift, wishes.info);
-            let lowest = info.end + PAGE;
+        let image = if wishes.movable {
+            let lowest = LOWEST + shift;
             let misplaced = wishes.span.start.wrapping_sub(lowest) & (wishes.alignment - 1);
-            image = after(lowest + misplaced, image_size);
-            end = image.end;
+            after(lowest + misplaced, image_size)
         } else {
-            image = wishes.span.clone();
-            if image.start >= LOWEST + info_size {
-                info = after(image.start - info_size, wishes.info);
-                end = image.end;
-            } else {
-                info = after(image.end + PAGE, wishes.info);
-                end = info.end + PAGE;
-            }
-        }
+            wishes.span.clone()
+        };
+        let stack = after(image.end + PAGE, if wishes.stack == 0 { DEFAULT_STACK } else { wishes.stack });
+        let info = after((stack.end + PAGE).next_multiple_of(FAULT_GROUP), wishes.info);
         let clock = after(info.end, PAGE);
-        let rings = after(end + PAGE, wishes.rings);
-        let stack = after(rings.end + PAGE, if wishes.stack == 0 { DEFAULT_STACK } else { wishes.stack });
-        let small = stack.end + PAGE;
+        let rings = after(clock.end, wishes.rings);
+        let small = rings.end + PAGE;
         let small_heap = small..(small + SMALL_HEAP).next_multiple_of(LARGE_PAGE);
         Self {
             slide: 0,
@@ -224,6 +221,7 @@ impl Layout {
             stack,
             heap: small_heap.end..small_heap.end,
             small_heap,
+            tables: 0..0,
             areas: Vec::new(),
             mappings: Vec::new(),
         }
@@ -256,10 +254,28 @@ impl Layout {
         areas
     }
 
-    /// One past the highest guest-physical address that the guest can use.
+    /// Bytes that suffice for any tables of this layout, with disks of these sizes mapped.
+    fn tables_size(&self, mappings: &[u64]) -> u64 {
+        // A table of each level can be begun and ended by a range that starts inside it, so two more than its length
+        // needs; 4 KiB pages are mapped only below the large heap and at its end.
+        let tables = |bytes: u64, covered: u64| bytes / covered + 2;
+        let small = self.heap.start.saturating_sub(self.image.start);
+        let pages = tables(small, LARGE_PAGE)
+            + 2 // the pages below the image, the heap's end
+            + tables(self.memory, 1 << 30)
+            + tables(self.memory, 1 << 39)
+            + 2; // the pages below the image in another 1 GiB and 512 GiB
+        // A disk's last part is in 4 KiB pages where it is no multiple of 2 MiB.
+        let disk = |&size: &u64| 1 + tables(size, 1 << 30) + tables(0, 1 << 39);
+        let disks: u64 = mappings.iter().filter(|size| **size != 0).map(disk).sum();
+        // What the guest's address space shows of them, and the root.
+        SYSTEM.end - SYSTEM.start + (1 + pages + disks) * PAGE
+    }
+
+    /// One past the highest guest-physical address that is in use.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.mappings.iter().map(|range| range.end).fold(self.memory, u64::max)
+        self.mappings.iter().map(|range| range.end).fold(self.tables.end, u64::max)
     }
 
     /// The virtual address of a guest-physical one.
@@ -289,15 +305,18 @@ impl Layout {
         }
     }
 
-    /// The memory slots that back what is mapped, ascending and disjoint: ranges, and whether the guest may write to them. Pages that
-    /// are not mapped between two areas alike belong to the slot, so that there are few.
+    /// The memory slots, ascending and disjoint: ranges, and whether they can be written. Read-only are those of the image that the
+    /// guest may not write to. Pages that are not mapped between two alike belong to the slot, as do the tables behind all memory:
+    /// each slot has the kernel wait for its readers, which is a tenth of a bare start.
     #[must_use]
     pub fn slots(&self) -> Vec<(Range<u64>, bool)> {
         let mut slots: Vec<(Range<u64>, bool)> = Vec::new();
-        for Area { gpa, rights } in &self.areas {
+        let areas =
+            self.areas.iter().map(|area| (&area.gpa, area.rights.write || area.gpa.start >= self.image.end));
+        for (gpa, write) in areas.chain(std::iter::once((&self.tables, true))) {
             match slots.last_mut() {
-                Some((range, write)) if *write == rights.write => range.end = gpa.end,
-                _ => slots.push((gpa.clone(), rights.write)),
+                Some((range, before)) if *before == write => range.end = gpa.end,
+                _ => slots.push((gpa.clone(), write)),
             }
         }
         slots

@@ -43,7 +43,7 @@ fn check(wishes: &Wishes, layout: &Layout) {
         end = area.gpa.end;
     }
     assert!(end <= wishes.memory);
-    let mut end = wishes.memory;
+    let mut end = layout.tables.end;
     for (range, size) in layout.mappings.iter().zip(&wishes.mappings) {
         assert_eq!(range.end - range.start, *size);
         if *size > 0 {
@@ -59,10 +59,12 @@ fn check(wishes: &Wishes, layout: &Layout) {
     assert!(layout.small_heap.end == wishes.memory || layout.small_heap.end.is_multiple_of(LARGE_PAGE));
     assert!(layout.small_heap.end - layout.small_heap.start >= SMALL_HEAP);
     let mapped = |gpa: u64| layout.areas.iter().any(|area| area.gpa.contains(&gpa));
-    for guard in [layout.stack.start - 1, layout.stack.end, layout.rings.start - 1, layout.rings.end] {
+    for guard in [layout.stack.start - 1, layout.stack.end, layout.info.start - 1, layout.rings.end] {
         assert!(!mapped(guard), "{guard:#x} in {layout:#x?}");
     }
     assert_eq!(layout.virtual_address(layout.image.start), layout.bias.wrapping_add(wishes.span.start));
+    assert_eq!(layout.tables.start, layout.memory);
+    assert!(layout.info.start.is_multiple_of(FAULT_GROUP), "what is touched first is one group");
 }
 
 #[test]
@@ -92,9 +94,11 @@ fn places_are_random_at_page_granularity() {
 fn without_randomness_the_layout_is_always_the_same() {
     let layout = Layout::new(&wishes(64 << 20), |_| 0).unwrap();
     assert_eq!(layout.slide, 0);
-    assert_eq!(layout.info, 0x1_0000..0x1_2000);
-    assert_eq!(layout.clock, 0x1_2000..0x1_3000);
-    assert_eq!(layout.image, 0x1_3000..0x1_c000);
+    assert_eq!(layout.image, 0x1_0000..0x1_9000);
+    assert_eq!(layout.stack, 0x1_a000..0x11_a000);
+    assert_eq!(layout.info, 0x12_0000..0x12_2000);
+    assert_eq!(layout.clock, 0x12_2000..0x12_3000);
+    assert_eq!(layout.rings.start, 0x12_3000);
 }
 
 #[test]
@@ -169,10 +173,7 @@ fn only_what_the_guest_may_use_itself_is_a_buffer() {
 fn two_slots_back_an_ordinary_program() {
     let layout = Layout::new(&wishes(64 << 20), generator(13)).unwrap();
     let image = layout.image.start;
-    assert_eq!(
-        layout.slots(),
-        [(layout.info.start..image + 0x7000, false), (image + 0x7000..64 << 20, true)]
-    );
+    assert_eq!(layout.slots(), [(image..image + 0x7000, false), (image + 0x7000..layout.tables.end, true)]);
 }
 
 #[test]

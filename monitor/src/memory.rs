@@ -17,12 +17,23 @@ pub const LARGE_PAGE: u64 = 2 << 20;
 /// Memory that the guest sees, from guest-physical address 0 on.
 #[derive(Debug)]
 pub struct Memory {
-    /// Page-aligned, with [`base`](Self::base) ≡ 0 modulo [`LARGE_PAGE`].
+    /// Page-aligned; where guest-physical address 0 is, a multiple of [`LARGE_PAGE`].
     base: *mut u8,
     size: usize,
-    /// What was mapped, the slack for alignment included.
-    mapped: (*mut u8, usize),
+    _mapping: Arc<Mapping>,
 }
+
+/// What was mapped, the slack for alignment included.
+#[derive(Debug)]
+struct Mapping {
+    start: *mut u8,
+    length: usize,
+}
+
+// SAFETY: the mapping is only unmapped, once, when nobody has memory in it any more.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared mapping lets nobody do anything with it.
+unsafe impl Sync for Mapping {}
 
 // SAFETY: the mapping belongs to this value until it is dropped, and is only accessed by volatile or atomic operations and
 // system calls, whichever thread does it; races with the guest are there in any case.
@@ -74,10 +85,20 @@ impl Memory {
     ///
     /// What `mmap` says.
     pub fn new(size: u64) -> io::Result<Self> {
-        let size = usize::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        let length = size
-            .checked_add(LARGE_PAGE as usize)
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Self::with_tail(size, 0).map(|(memory, _)| memory)
+    }
+
+    /// The same, and `tail` bytes of it directly behind: memory that the first knows nothing of.
+    ///
+    /// # Errors
+    ///
+    /// What `mmap` says.
+    pub fn with_tail(size: u64, tail: u64) -> io::Result<(Self, Self)> {
+        let no_memory = || io::Error::from_raw_os_error(libc::ENOMEM);
+        let usable = |bytes: u64| usize::try_from(bytes).map_err(|_| no_memory());
+        let (size, tail) = (usable(size)?, usable(tail)?);
+        let length = size.checked_add(tail).and_then(|all| all.checked_add(LARGE_PAGE as usize));
+        let length = length.ok_or_else(no_memory)?;
         // SAFETY: a new private anonymous mapping at an address of the kernel's choice touches no other memory.
         let start = unsafe {
             libc::mmap(
@@ -93,9 +114,23 @@ impl Memory {
             return Err(io::Error::last_os_error());
         }
         let start = start.cast::<u8>();
+        let mapping = Arc::new(Mapping { start, length });
         // Large pages need host and guest address alike modulo 2 MiB.
         let base = start.wrapping_add(start.align_offset(LARGE_PAGE as usize));
-        Ok(Self { base, size, mapped: (start, length) })
+        let first = Self { base, size, _mapping: Arc::clone(&mapping) };
+        Ok((first, Self { base: base.wrapping_add(size), size: tail, _mapping: mapping }))
+    }
+
+    /// Has the host back `range`, guest-physical addresses in whole pages, in one go: a tenth of what the touches would cost one by
+    /// one. A kernel that cannot (before Linux 5.14) leaves it to the touches.
+    pub fn populate(&self, range: &Range<u64>) {
+        if !range.is_empty()
+            && let Ok(slice) = self.at(range.clone())
+        {
+            let start = slice.ptr_guard_mut().as_ptr();
+            // SAFETY: the range lies in the mapping; the call changes nothing that can be read there.
+            unsafe { libc::madvise(start.cast(), slice.len(), libc::MADV_POPULATE_WRITE) };
+        }
     }
 
     /// Bytes.
@@ -274,9 +309,9 @@ impl VolatileMemory for Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: these are the start and length that mmap returned in `new`; nothing can borrow the mapping any more.
-        unsafe { libc::munmap(self.mapped.0.cast(), self.mapped.1) };
+        // SAFETY: these are the start and length that mmap returned; the last memory that lies in it has gone.
+        unsafe { libc::munmap(self.start.cast(), self.length) };
     }
 }

@@ -1,7 +1,7 @@
 //! The page tables, descriptor tables and exception stubs: the monitor's own pages, which the guest can neither read
 //! nor change.
 //!
-//! They lie in memory of their own, [`Tables`], in a memory slot above the guest's memory. The guest's address space shows
+//! They lie in memory of their own, [`Tables`], directly behind the guest's memory. The guest's address space shows
 //! three of them, for the processor only, at the virtual pages of [`SYSTEM`]:
 //!
 //! | page | content | rights (supervisor) |
@@ -92,14 +92,14 @@ pub struct Frame {
 }
 
 impl Tables {
-    /// Builds all tables for `layout`. With `writable_text`, text is writable in them, for a test of what else protects it.
+    /// Builds all tables for `layout` in `memory`, which is that behind the guest's. With `writable_text`, text is writable in them, for
+    /// a test of what else protects it.
     ///
     /// # Errors
     ///
-    /// Where the host has no memory for them.
-    pub fn new(layout: &Layout, writable_text: bool) -> io::Result<Self> {
-        let memory = Memory::new(Self::size(layout))?;
-        let gpa = layout.end().next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
+    /// Where the memory is too small, which that of the layout never is.
+    pub fn new(layout: &Layout, memory: Memory, writable_text: bool) -> io::Result<Self> {
+        let gpa = layout.tables.start;
         let mut tables = Self { memory, gpa, next: ROOT_PAGE + PAGE, slide: layout.slide };
         for area in &layout.areas {
             let mut flags = USER;
@@ -125,29 +125,6 @@ impl Tables {
         tables.write_idt()?;
         tables.write_tss()?;
         Ok(tables)
-    }
-
-    /// Bytes that suffice for any tables of `layout`.
-    fn size(layout: &Layout) -> u64 {
-        // A table of each level can be begun and ended by a range that starts inside it, so two more than its length
-        // needs; 4 KiB pages are mapped only below the large heap and at its end.
-        let tables = |bytes: u64, covered: u64| bytes / covered + 2;
-        let small = layout.heap.start.saturating_sub(layout.info.start.min(layout.image.start));
-        let pages = tables(small, LARGE_PAGE)
-            + 2 // the pages below the image, the heap's end
-            + tables(layout.memory, 1 << 30)
-            + tables(layout.memory, 1 << 39)
-            + 2; // the pages below the image in another 1 GiB and 512 GiB
-        // A disk's last part is in 4 KiB pages where it is no multiple of 2 MiB.
-        let disk = |range: &Range<u64>| 1 + tables(range.end - range.start, 1 << 30) + tables(0, 1 << 39);
-        let disks: u64 = layout.mappings.iter().filter(|range| !range.is_empty()).map(disk).sum();
-        ROOT_PAGE + PAGE + (pages + disks) * PAGE
-    }
-
-    /// The guest-physical address of the tables and where the host has them, for KVM's memory slot.
-    #[must_use]
-    pub fn slot(&self) -> (Range<u64>, u64) {
-        (self.gpa..self.gpa + self.memory.size(), self.memory.host_address())
     }
 
     /// The value for CR3.

@@ -52,8 +52,8 @@ fn walk(tables: &Tables) -> BTreeMap<u64, Page> {
                 assert!(shift == 12 || shift == 21 && page.gpa.is_multiple_of(LARGE_PAGE));
                 found.insert(address, page);
             } else {
-                let (slot, _) = tables.slot();
-                assert!(slot.contains(&page.gpa), "a table outside the monitor's memory");
+                let own = tables.gpa..tables.gpa + tables.memory.size();
+                assert!(own.contains(&page.gpa), "a table outside the monitor's memory");
                 descend(tables, page.gpa - tables.gpa, address, shift - 9, page, found);
             }
         }
@@ -66,9 +66,10 @@ fn walk(tables: &Tables) -> BTreeMap<u64, Page> {
 
 /// Everything that is mapped is what the layout says, and the monitor's own three pages.
 fn check(layout: &Layout) {
-    let tables = Tables::new(layout, false).unwrap_or_else(|error| panic!("{error}: {layout:#x?}"));
+    let behind = Memory::with_tail(PAGE, layout.tables.end - layout.tables.start).unwrap().1;
+    let tables = Tables::new(layout, behind, false).unwrap_or_else(|error| panic!("{error}: {layout:#x?}"));
     assert!(tables.next <= tables.memory.size(), "{layout:#x?}");
-    assert!(tables.gpa >= layout.end(), "the tables lie outside the guest's memory");
+    assert!(tables.gpa >= layout.memory, "the tables lie outside the guest's memory");
     let found = walk(&tables);
     let mut pages = found.iter();
     let system = [(0, false, true), (1, true, false), (2, true, false)];

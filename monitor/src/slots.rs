@@ -4,25 +4,17 @@ use crate::device::block::Mapping;
 use crate::error::{Error, ErrorKind};
 use crate::layout::Layout;
 use crate::memory::Memory;
-use crate::paging::Tables;
 use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 use std::ops::Range;
 
-/// Sets the slots of `vm`: the tables, the guest's memory, of which text and other data that does not change is
-/// read-only whatever the page tables say, and the disks that are mapped, read-only as well.
+/// Sets the slots of `vm`: the guest's memory with the tables behind it, of which the image's text and other data that does not
+/// change is read-only whatever the page tables say, and the disks that are mapped, read-only as well.
 ///
 /// # Errors
 ///
 /// Where KVM refuses one.
-pub fn set(
-    vm: &VmFd,
-    layout: &Layout,
-    memory: &Memory,
-    tables: &Tables,
-    mappings: &[Option<Mapping>],
-) -> Result<(), Error> {
-    let (range, address) = tables.slot();
+pub fn set(vm: &VmFd, layout: &Layout, memory: &Memory, mappings: &[Option<Mapping>]) -> Result<(), Error> {
     let flags = |write| if write { 0 } else { KVM_MEM_READONLY };
     let of_memory = layout.slots().into_iter().map(|(range, write)| {
         let address = memory.host_address() + range.start;
@@ -31,8 +23,7 @@ pub fn set(
     let of_disks = layout.mappings.iter().zip(mappings).filter_map(|(range, mapping)| {
         Some((range.clone(), mapping.as_ref()?.host_address(), KVM_MEM_READONLY))
     });
-    let all = std::iter::once((range, address, 0)).chain(of_memory).chain(of_disks);
-    for (number, (range, address, flags)) in (0..).zip(all) {
+    for (number, (range, address, flags)) in (0..).zip(of_memory.chain(of_disks)) {
         set_one(vm, number, &range, address, flags)?;
     }
     Ok(())

@@ -33,7 +33,10 @@ use std::time::Duration;
 use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::doorbell::Function;
 use ukvm_abi::manifest::DeviceKind;
-use ukvm_abi::ring::{AREA_SIZE, MonitorRing, Shape};
+use ukvm_abi::ring::{AREA_SIZE, HEADER_SIZE, MonitorRing, Shape};
+
+/// Bytes of the rings that every start touches: the header, and a page of submissions.
+const FIRST_TOUCHED: u64 = HEADER_SIZE as u64 + PAGE;
 
 /// A guest that is ready to start.
 ///
@@ -92,14 +95,16 @@ impl Vm {
         let layout =
             Layout::new(&wishes(&image, memory_size, boot.size(), &mappings), |below| random.below(below))
                 .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
-        let memory = Memory::new(layout.memory)
+        let tables_size = layout.tables.end - layout.tables.start;
+        let (memory, behind) = Memory::with_tail(layout.memory, tables_size)
             .map_err(|error| host(&format!("get {} of memory", layout::size(memory_size)), &error))?;
         let memory = Arc::new(memory);
-        let tables = Tables::new(&layout, config.test_writable_text)
+        let tables = Tables::new(&layout, behind, config.test_writable_text)
             .map_err(|error| host("build the page tables", &error))?;
         timeline.mark("memory laid out");
 
-        // The program's bytes, and what it is told.
+        // The program's bytes, and what it is told. The pages that every start touches come in one go.
+        memory.populate(&(layout.info.start..layout.rings.start + FIRST_TOUCHED));
         image.load(&memory, layout.image.start, layout.bias)?;
         boot.write(&memory, &layout, Shape::DEFAULT)
             .map_err(|error| host("write the boot information", &error))?;
@@ -107,7 +112,7 @@ impl Vm {
 
         // The virtual machine. Its slots come first: later they would cost more.
         let vm = kvm::create_vm(&kvm)?;
-        slots::set(&vm, &layout, &memory, &tables, &mappings)?;
+        slots::set(&vm, &layout, &memory, &mappings)?;
         timeline.mark("virtual machine created");
         let entry = image.entry().wrapping_add(layout.bias);
         let registers = state::registers(
@@ -116,7 +121,7 @@ impl Vm {
             layout.virtual_address(layout.info.start),
         );
         let software = cpuid::is_software_kvm();
-        let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers, software)?;
+        let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers, software, layout.end())?;
         let clock = start_clock(&vcpu, &memory, &layout, software)?;
         timeline.mark("vCPU ready");
 

@@ -21,7 +21,7 @@ mod output;
 
 pub(crate) use input::done as input_done;
 pub use input::read;
-pub(crate) use output::{done as output_done, drain, submit};
+pub(crate) use output::{done as output_done, drain, panic_message, submit};
 pub use output::{flush, write_all};
 
 /// Bytes that at any time are either the guest's or the monitor's.
@@ -72,6 +72,7 @@ impl embedded_io_async::Write for Console {
 struct Printer;
 
 impl Write for Printer {
+    #[unsafe(link_section = ".text.startup.ukvm")]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         output::write_blocking(text.as_bytes());
         Ok(())

@@ -6,11 +6,22 @@ use crate::ring;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use ukvm_abi::ring::PANIC_MAX;
 
 /// Bytes of each of the two halves of the buffer: one fills while the host takes the other.
 const HALF: usize = 8192;
 
-static HALVES: [MonitorBuffer<HALF>; 2] = [const { MonitorBuffer::new() }; 2];
+/// The large buffers of every program, in the order in which it comes to need them: the start of the first is in a page that every
+/// start touches.
+struct Buffers {
+    halves: [MonitorBuffer<HALF>; 2],
+    panic_message: MonitorBuffer<PANIC_MAX>,
+}
+
+static BUFFERS: Buffers =
+    Buffers { halves: [const { MonitorBuffer::new() }; 2], panic_message: MonitorBuffer::new() };
+// With the variables that have values, which every start touches, and not behind the halves.
+#[unsafe(link_section = ".data.ukvm_output")]
 static OUTPUT: Local<Output> =
     Local::new(Output { filling: 0, filled: 0, under_way: false, waiting: Vec::new() });
 
@@ -27,9 +38,10 @@ struct Output {
 
 impl Output {
     /// Appends what fits and returns how much that was.
+    #[unsafe(link_section = ".text.startup.ukvm")]
     fn push(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(HALF - self.filled);
-        let half: *mut u8 = HALVES[self.filling].address();
+        let half: *mut u8 = BUFFERS.halves[self.filling].address();
         // SAFETY: `filled` is at most the length of the half.
         let end = unsafe { half.add(self.filled) };
         // SAFETY: `count` bytes are left behind `end`, and the half being filled belongs to the guest alone.
@@ -51,7 +63,7 @@ impl Output {
         if self.under_way || self.filled == 0 {
             return None;
         }
-        let half: *const u8 = HALVES[self.filling].address();
+        let half: *const u8 = BUFFERS.halves[self.filling].address();
         // SAFETY: these bytes were written before, and nobody writes them again until `done`.
         let bytes = unsafe { core::slice::from_raw_parts(half, self.filled) };
         self.under_way = true;
@@ -62,6 +74,7 @@ impl Output {
 }
 
 /// Hands to the ring what there is, if the host has taken the last.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn submit() {
     if let Some(bytes) = OUTPUT.with(Output::turn) {
         ring::submit_console_output(bytes);
@@ -90,6 +103,12 @@ pub(crate) fn drain() {
     }
 }
 
+/// [`PANIC_MAX`] bytes for the message of a panic.
+pub(crate) const fn panic_message() -> *mut u8 {
+    BUFFERS.panic_message.address()
+}
+
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub(super) fn write_blocking(mut bytes: &[u8]) {
     loop {
         let count = OUTPUT.with(|output| output.push(bytes));

@@ -59,6 +59,7 @@ calls! {
     fstatfs(file: c_int, to: *mut statfs) -> c_int = SYS_fstatfs(file, to);
     statx(directory: c_int, path: *const c_char, flags: c_int, mask: c_uint, to: *mut c_void) -> c_int
         = SYS_statx(directory, path, flags, mask, to);
+    access(path: *const c_char, mode: c_int) -> c_int = SYS_access(path, mode);
     readlink(path: *const c_char, to: *mut c_char, size: size_t) -> ssize_t = SYS_readlink(path, to, size);
     dup(file: c_int) -> c_int = SYS_dup(file);
     fcntl(file: c_int, command: c_int, argument: c_ulong) -> c_int = SYS_fcntl(file, command, argument);

@@ -25,7 +25,7 @@ pub use error::{Defect, ElfError};
 pub use note::{Declared, Manifest};
 pub use segments::Segment;
 
-use crate::memory::Memory;
+use crate::memory::{Memory, PAGE};
 use file::ElfFile;
 use linux_loader::elf::{self, Elf64_Phdr};
 use std::ops::Range;
@@ -119,7 +119,7 @@ impl Image {
     /// What a load bias must be a multiple of: a power of two from a page to [`MAX_ALIGNMENT`].
     #[must_use]
     pub fn alignment(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.alignment).fold(crate::memory::PAGE, u64::max)
+        self.segments.iter().map(|segment| segment.alignment).fold(PAGE, u64::max)
     }
 
     /// Its segments by address. They have no page in common.
@@ -157,6 +157,7 @@ impl Image {
         let end = gpa.checked_add(size).filter(|&end| end <= memory.size()).ok_or_else(does_not_fit)?;
         for segment in &self.segments {
             let to = gpa + (segment.address - span.start);
+            memory.populate(&(to / PAGE * PAGE..(to + segment.file_size).next_multiple_of(PAGE)));
             self.file.read_into_guest(segment.file_offset, segment.file_size, memory, to)?;
         }
         let image = memory.at(gpa..end).map_err(|_| does_not_fit())?;

@@ -4,6 +4,9 @@ use crate::error::{Error, ErrorKind};
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Kvm, VcpuFd};
 use std::arch::x86_64::__cpuid;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
 
 /// Leaf 1, ECX: VMX.
 const VMX: u32 = 1 << 5;
@@ -21,21 +24,30 @@ const INVARIANT_TSC: u32 = 1 << 8;
 /// Guest-physical addresses below this need no feature table: KVM takes the processor for one with 36 bits of them without it.
 const WITHOUT_TABLE: u64 = 1 << 36;
 
-/// Whether KVM runs guests without the processor's help. Ring 3 then is the host's own: `CPUID` and `RDTSC` answer natively.
+/// Whether KVM runs guests without the processor's help. Ring 3 then is the host's own: `RDTSC` answers natively, and `CPUID` too where
+/// the processor cannot trap it.
 ///
-/// To be asked once: in a virtual machine each `CPUID` is an exit to its host, and takes ten microseconds.
+/// Both this and [`is_tsc_invariant`] first ask the kernel, which takes a microsecond or two: in a virtual machine, and software KVM
+/// mostly runs in one, each `CPUID` is an exit to its host and takes ten.
 #[must_use]
 pub fn is_software_kvm() -> bool {
+    const SOFTWARE: &CStr = c"/sys/module/kvm_pvm";
+    // SAFETY: the path is a C string that lives for ever.
+    if unsafe { libc::access(SOFTWARE.as_ptr(), libc::F_OK) } == 0 {
+        return true;
+    }
     // Every processor with 64-bit mode has the extended leaves up to 0x8000_0008.
     __cpuid(1).ecx & VMX == 0 && __cpuid(0x8000_0001).ecx & SVM == 0
 }
 
-/// Whether the time stamp counter can serve as a clock, by the processor's word or by that of the host's kernel.
+/// Whether the time stamp counter can serve as a clock, by the word of the host's kernel, which watches it, or by the processor's.
 #[must_use]
 pub fn is_tsc_invariant() -> bool {
     const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    __cpuid(0x8000_0007).edx & INVARIANT_TSC != 0
-        || std::fs::read(CLOCK_SOURCE).is_ok_and(|name| name == b"tsc\n")
+    let mut name = [0; 4];
+    let read = File::open(CLOCK_SOURCE).and_then(|mut file| file.read(&mut name));
+    read.is_ok_and(|length| length == name.len() && name == *b"tsc\n")
+        || __cpuid(0x8000_0007).edx & INVARIANT_TSC != 0
 }
 
 /// Gives the virtual processor its features, and says whether it is to enable XSAVE (and so AVX). `highest` is one past its highest

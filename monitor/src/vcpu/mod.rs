@@ -9,7 +9,7 @@ use kvm_bindings::{
     KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT, KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_INTR, KVM_EXIT_IO, KVM_EXIT_IO_OUT,
     KVM_EXIT_MEMORY_FAULT, KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
 };
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
 use std::io;
 use ukvm_abi::doorbell;
 
@@ -64,7 +64,8 @@ pub enum Exit {
 }
 
 impl Vcpu {
-    /// Makes the processor in `vm`, and gives it its first state. `software`: as [`is_software_kvm`](cpuid::is_software_kvm) says.
+    /// Makes the processor in `vm`, and gives it its first state. `software`: as [`is_software_kvm`](cpuid::is_software_kvm) says;
+    /// `highest`: one past the highest physical address.
     ///
     /// # Errors
     ///
@@ -75,19 +76,24 @@ impl Vcpu {
         tables: &Tables,
         registers: &kvm_regs,
         software: bool,
+        highest: u64,
     ) -> Result<Self, Error> {
         let failed = |what: &str, error: kvm_ioctls::Error| {
             let remedy = remedy(error.errno());
             Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {error}; {remedy}"))
         };
-        let fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
-        let xsave = cpuid::set_up(kvm, &fd, software, tables.slot().0.end)?;
-        let system = state::system_registers(tables, xsave);
-        fd.set_sregs(&system).map_err(|error| failed("set the system registers", error))?;
-        fd.set_regs(registers).map_err(|error| failed("set the registers", error))?;
+        let mut fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
+        let xsave = cpuid::set_up(kvm, &fd, software, highest)?;
         if xsave {
             enable_extended_state(&fd).map_err(|error| failed("enable AVX", error))?;
         }
+        // KVM takes them from the run structure at the first run (Linux, virt/kvm/api.rst, section 6.74): a call for each would cost
+        // more.
+        let synced = fd.sync_regs_mut();
+        synced.sregs = state::system_registers(tables, xsave);
+        synced.regs = *registers;
+        fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+        fd.set_sync_dirty_reg(SyncReg::Register);
         Ok(Self { fd })
     }
 
@@ -152,10 +158,9 @@ impl Vcpu {
     fn unbacked(&mut self) -> Exit {
         let run = self.fd.get_kvm_run();
         // Older kernels leave here why the guest stopped before.
-        let gpa = (run.exit_reason == KVM_EXIT_MEMORY_FAULT).then(|| {
-            // SAFETY: KVM has filled this member of the union, as the exit reason says.
-            unsafe { run.__bindgen_anon_1.memory_fault }.gpa
-        });
+        // SAFETY: KVM has filled this member of the union, as the exit reason says.
+        let told = unsafe { run.__bindgen_anon_1.memory_fault }.gpa;
+        let gpa = (run.exit_reason == KVM_EXIT_MEMORY_FAULT).then_some(told);
         Exit::Unbacked { gpa }
     }
 

@@ -58,6 +58,7 @@ fn start(image: &Image) {
         let _ = symbols.find(address);
     }
     let wishes = Wishes {
+        mappings: Vec::new(),
         memory: MEMORY,
         span,
         pages: image.pages(),
@@ -76,8 +77,9 @@ fn start(image: &Image) {
     }
     let entry = image.entry().wrapping_add(layout.bias);
     assert!(layout.translate(entry, 1, false).is_some(), "{layout:x?}");
-    Tables::new(&layout, false).expect("page tables for what is laid out");
-    let memory = Memory::new(layout.memory).expect("memory");
+    let size = layout.tables.end - layout.tables.start;
+    let (memory, behind) = Memory::with_tail(layout.memory, size).expect("memory");
+    Tables::new(&layout, behind, false).expect("page tables for what is laid out");
     image.load(&memory, layout.image.start, layout.bias).expect("all was checked before");
     let outside = layout.image.start - 8;
     assert_eq!(memory.word(outside).expect("it is inside the memory"), 0, "below the image");
