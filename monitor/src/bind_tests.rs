@@ -14,7 +14,12 @@ fn net(name: Option<&str>, tap: &str) -> NetConfig {
 }
 
 fn disk(name: Option<&str>, path: &str, read_only: bool) -> DiskConfig {
-    DiskConfig { name: name.map(str::to_owned), source: DiskSource::Path(path.into()), read_only }
+    DiskConfig {
+        name: name.map(str::to_owned),
+        source: DiskSource::Path(path.into()),
+        read_only,
+        direct: false,
+    }
 }
 
 fn describe(bindings: Result<Vec<Binding>, BindError>) -> Vec<String> {

@@ -117,6 +117,8 @@ pub struct DiskConfig {
     pub source: DiskSource,
     /// Whether the guest may only read it.
     pub read_only: bool,
+    /// Whether reads and writes bypass the host's page cache; a backend of the caller's own does as it likes.
+    pub direct: bool,
 }
 
 /// What is behind a block device.

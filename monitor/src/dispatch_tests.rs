@@ -365,7 +365,7 @@ fn disk() -> Box<dyn Device> {
     // SAFETY: the call has made it, and nobody else has it.
     let file = unsafe { File::from_raw_fd(fd) };
     file.set_len(2 << 20).unwrap();
-    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only: false };
+    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only: false, direct: false };
     Box::new(Block::open(config, &Arc::new(Worker::start().unwrap())).unwrap())
 }
 

@@ -79,7 +79,7 @@ impl Vm {
         // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
         let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
         let console = Console::new(&config.console)?;
-        let Opened { infos, devices, mappings } = open_devices(&image, bindings, memory_size)?;
+        let Opened { infos, devices, mappings, ways } = open_devices(&image, bindings, memory_size)?;
         let kvm = kvm::open(&config.kvm)?;
         timeline.mark("devices opened");
 
@@ -136,7 +136,7 @@ impl Vm {
             seed: random.seed(),
         };
         if config.verbose {
-            describe(&image, &placement, &infos);
+            describe(&image, &placement, &infos, &ways);
         }
         let names =
             image.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
@@ -394,12 +394,12 @@ fn start_clock(
 }
 
 /// What `--verbose` says before the guest starts.
-fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
+fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo], ways: &[&str]) {
     let kind = if image.is_pie() { "position-independent" } else { "fixed-address" };
     say_briefly(&format_args!("{kind} program, {} of memory", layout::size(placement.memory)));
     let seed = placement.seed.map_or("without randomness".to_owned(), |seed| format!("--aslr-seed {seed:x}"));
     say_briefly(&format_args!("load bias {:#x}, {seed}", placement.load_bias));
-    for (info, declared) in infos.iter().zip(&image.manifest().devices) {
+    for ((info, way), declared) in infos.iter().zip(ways).zip(&image.manifest().devices) {
         let [a, b, c, d, e, f] = info.mac;
         let what = match declared.kind {
             _ if info.flags & DEVICE_PRESENT == 0 => "absent".to_owned(),
@@ -408,7 +408,7 @@ fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo]) {
             }
             DeviceKind::Block => {
                 let rights = if info.flags & DEVICE_READ_ONLY == 0 { "" } else { ", read-only" };
-                format!("disk, {} bytes{rights}", info.capacity)
+                format!("disk, {} bytes{rights}{way}", info.capacity)
             }
         };
         say_briefly(&format_args!("{}: {what}", declared.name));

@@ -102,8 +102,8 @@ struct Cli {
     net: Vec<NetConfig>,
 
     /// A block device: the image file or host device PATH, or fd:N for one that is open as descriptor N; ,ro
-    /// makes it read-only; may be repeated
-    #[arg(long, value_name = "[NAME=]PATH[,ro]", help_heading = "Devices", value_parser = parser(value::disk))]
+    /// makes it read-only, ,direct bypasses the host's page cache; may be repeated
+    #[arg(long, value_name = "[NAME=]PATH[,ro][,direct]", help_heading = "Devices", value_parser = parser(value::disk))]
     disk: Vec<Disk>,
 
     /// Pass every key of the terminal on, Ctrl-C included; Ctrl-] then ends the guest
@@ -232,12 +232,12 @@ impl Cli {
 
 impl From<Disk> for DiskConfig {
     fn from(disk: Disk) -> Self {
-        let Disk { name, file, read_only } = disk;
+        let Disk { name, file, read_only, direct } = disk;
         let source = match file {
             FileOrFd::Path(path) => DiskSource::Path(path),
             FileOrFd::Fd(number) => DiskSource::Fd(number),
         };
-        Self { name, source, read_only }
+        Self { name, source, read_only, direct }
     }
 }
 
@@ -289,7 +289,7 @@ fn check_devices(nets: &[NetConfig], disks: &[Disk], kvm: &KvmSource) -> Result<
             NetSource::Tap(_) => {}
         }
     }
-    for Disk { name, file, read_only: _ } in disks {
+    for Disk { name, file, read_only: _, direct: _ } in disks {
         if let Some(name) = name.as_deref().filter(|name| !names.insert(("--disk", name.to_owned()))) {
             return Err(usage(format!("--disk: {name} is bound twice; use each device's name once")));
         }

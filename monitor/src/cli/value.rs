@@ -28,6 +28,8 @@ pub(super) struct Disk {
     pub(super) file: FileOrFd,
     /// Whether the guest may only read it.
     pub(super) read_only: bool,
+    /// Whether it bypasses the host's page cache.
+    pub(super) direct: bool,
 }
 
 /// A file that is to be opened, or that is open.
@@ -162,16 +164,22 @@ pub(super) fn net(text: &OsStr) -> Result<NetConfig, BadValue> {
     Ok(NetConfig { name, source, mac })
 }
 
-/// A block device: `[NAME=]PATH[,ro]`, PATH also as `fd:N`.
+/// A block device: `[NAME=]PATH[,ro][,direct]`, PATH also as `fd:N`.
 ///
 /// A path may hold any byte: only what stands before the first `=` and is a legal device name is taken as the name, and
-/// only a `,ro` at the very end as the option.
+/// only `,ro` and `,direct` at the very end, each once and in any order, as options.
 pub(super) fn disk(text: &OsStr) -> Result<Disk, BadValue> {
     let (name, rest) = device_name(text.as_bytes());
-    let (path, read_only) = match rest.strip_suffix(b",ro") {
-        Some(path) => (path, true),
-        None => (rest, false),
-    };
+    let (mut path, mut read_only, mut direct) = (rest, false, false);
+    loop {
+        if let Some(rest) = path.strip_suffix(b",ro").filter(|_| !read_only) {
+            (path, read_only) = (rest, true);
+        } else if let Some(rest) = path.strip_suffix(b",direct").filter(|_| !direct) {
+            (path, direct) = (rest, true);
+        } else {
+            break;
+        }
+    }
     let file = match descriptor(path)? {
         Some(number) => FileOrFd::Fd(number),
         None if path.is_empty() => {
@@ -182,7 +190,7 @@ pub(super) fn disk(text: &OsStr) -> Result<Disk, BadValue> {
         }
         None => FileOrFd::Path(OsStr::from_bytes(path).into()),
     };
-    Ok(Disk { name, file, read_only })
+    Ok(Disk { name, file, read_only, direct })
 }
 
 /// The device's name before the first `=`, where there is one that is legal, and the rest.

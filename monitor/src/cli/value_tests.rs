@@ -144,11 +144,12 @@ fn networks() {
     }
 }
 
-/// Name, path and read-only of a disk with a path.
+/// Name, path and read-only of a disk with a path and without `,direct`.
 #[track_caller]
 fn disk_parts(text: &str) -> (Option<String>, String, bool) {
-    let Disk { name, file, read_only } = disk(os(text)).unwrap();
+    let Disk { name, file, read_only, direct } = disk(os(text)).unwrap();
     let FileOrFd::Path(path) = file else { panic!("{file:?}") };
+    assert!(!direct);
     (name, path.into_os_string().into_string().unwrap(), read_only)
 }
 
@@ -174,6 +175,16 @@ fn disks() {
     }
     for text in ["", ",ro", "data=", "data=,ro"] {
         refused(disk(os(text)), "names no file");
+    }
+    for (text, path, read_only) in [
+        ("a.img,direct", "a.img", false),
+        ("a.img,direct,ro", "a.img", true),
+        ("a.img,ro,direct", "a.img", true),
+        ("a.img,direct,direct", "a.img,direct", false),
+    ] {
+        let found = disk(os(text)).unwrap();
+        assert!(found.direct && matches!(found.file, FileOrFd::Path(found) if found == *path), "{text}");
+        assert_eq!(found.read_only, read_only);
     }
     let number = disk(os("data=fd:9,ro")).unwrap();
     assert!(number.read_only && matches!(number.file, FileOrFd::Fd(9)));

@@ -16,7 +16,7 @@ use ukvm_abi::manifest::MAX_NAME;
 pub type Devices = Vec<Option<Box<dyn Device>>>;
 
 /// The devices of a guest, as they were opened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Opened {
     /// What the guest is told of each; where a mapping is comes later.
     pub infos: Vec<DeviceInfo>,
@@ -24,6 +24,8 @@ pub struct Opened {
     pub devices: Devices,
     /// The mapping of each that has one.
     pub mappings: Vec<Option<Mapping>>,
+    /// How each is served, in words for the user; empty for the ordinary way.
+    pub ways: Vec<&'static str>,
 }
 
 /// Opens what stands for each device of the manifest, for a guest with `memory` bytes, and describes it to the guest.
@@ -32,7 +34,7 @@ pub struct Opened {
 ///
 /// A sentence about the first that cannot be opened.
 pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Result<Opened, Error> {
-    let mut opened = Opened { infos: Vec::new(), devices: Vec::new(), mappings: Vec::new() };
+    let mut opened = Opened::default();
     let mut room = if memory <= MOST_MEMORY { MOST_MAPPED } else { 0 };
     // One worker thread serves all disks; a guest without a disk has none.
     let mut worker = None;
@@ -49,7 +51,7 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
             mtu: 0,
             mapping: 0,
         };
-        let mut mapping = None;
+        let (mut mapping, mut way) = (None, "");
         opened.devices.push(match binding {
             Binding::Net(config) => {
                 let net = Net::open(&config)?;
@@ -69,7 +71,9 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
                 (info.capacity, info.block_size, info.max_transfer) =
                     (block.capacity(), block.block_size(), block.max_transfer());
                 mapping = block.map(room);
+                way = block.way();
                 if let Some(mapping) = &mapping {
+                    way = ", mapped";
                     info.features |= DEVICE_MAPPED;
                     room = room.saturating_sub(mapping.size());
                 }
@@ -82,6 +86,7 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
         });
         opened.infos.push(info);
         opened.mappings.push(mapping);
+        opened.ways.push(way);
     }
     Ok(opened)
 }

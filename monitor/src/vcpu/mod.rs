@@ -158,10 +158,12 @@ impl Vcpu {
     fn unbacked(&mut self) -> Exit {
         let run = self.fd.get_kvm_run();
         // Older kernels leave here why the guest stopped before.
+        if run.exit_reason != KVM_EXIT_MEMORY_FAULT {
+            return Exit::Unbacked { gpa: None };
+        }
         // SAFETY: KVM has filled this member of the union, as the exit reason says.
-        let told = unsafe { run.__bindgen_anon_1.memory_fault }.gpa;
-        let gpa = (run.exit_reason == KVM_EXIT_MEMORY_FAULT).then_some(told);
-        Exit::Unbacked { gpa }
+        let fault = unsafe { run.__bindgen_anon_1.memory_fault };
+        Exit::Unbacked { gpa: Some(fault.gpa) }
     }
 
     /// Whether the processor runs a stub. The guest can write to the stubs' ports, too, but only at privilege level 3.

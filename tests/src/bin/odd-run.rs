@@ -40,7 +40,7 @@ fn run() -> Result<u8, Error> {
         Some("slow-disk") => {
             for disk in &mut config.disks {
                 if let DiskSource::Path(path) = &disk.source {
-                    let file = FileBackend::open(path, disk.read_only)?;
+                    let file = FileBackend::open(path, disk.read_only, disk.direct)?;
                     disk.source = DiskSource::Backend(Box::new(Slow(file)));
                 }
             }

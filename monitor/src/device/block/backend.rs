@@ -28,6 +28,12 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The file, where reads and writes that bypass the page cache may go to it many at a time, from and to memory at multiples of so
+    /// many bytes. Others go through [`read`](Self::read) and [`write`](Self::write).
+    fn direct(&self) -> Option<(BorrowedFd<'_>, usize)> {
+        None
+    }
+
     /// Reads as many of the first bytes as are there without waiting; [`read`](Self::read) then gets the rest.
     ///
     /// # Errors

@@ -13,17 +13,17 @@ use vm_memory::VolatileSlice;
 const KIB: usize = 1024;
 
 /// A file that is gone when this is dropped.
-struct Image(PathBuf);
+pub(super) struct Image(pub(super) PathBuf);
 
 impl Image {
-    fn new(name: &str, size: u64) -> Self {
+    pub(super) fn new(name: &str, size: u64) -> Self {
         let path = std::env::temp_dir().join(format!("ukvm-block-{}-{name}", std::process::id()));
         File::create(&path).unwrap().set_len(size).unwrap();
         Self(path)
     }
 
-    fn config(&self, read_only: bool) -> DiskConfig {
-        DiskConfig { name: None, source: DiskSource::Path(self.0.clone()), read_only }
+    pub(super) fn config(&self, read_only: bool) -> DiskConfig {
+        DiskConfig { name: None, source: DiskSource::Path(self.0.clone()), read_only, direct: false }
     }
 
     fn open(&self, read_only: bool) -> Result<Block, Error> {
@@ -48,7 +48,7 @@ fn in_memory(size: u64) -> File {
 }
 
 fn of_descriptor(fd: RawFd, read_only: bool) -> Result<Block, Error> {
-    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only };
+    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only, direct: false };
     Block::open(config, &Arc::new(Worker::start().unwrap()))
 }
 
@@ -113,14 +113,18 @@ impl BlockBackend for Scripted {
 fn scripted() -> (Arc<Script>, Rig<Block>) {
     let script = Arc::new(Script::default());
     let backend = Box::new(Scripted(Arc::clone(&script)));
-    let config =
-        DiskConfig { name: Some("slow".into()), source: DiskSource::Backend(backend), read_only: false };
+    let config = DiskConfig {
+        name: Some("slow".into()),
+        source: DiskSource::Backend(backend),
+        read_only: false,
+        direct: false,
+    };
     let block = Block::open(config, &Arc::new(Worker::start().unwrap())).unwrap();
     (script, Rig::new(block))
 }
 
 /// Everything that a disk can do, on 1 MiB.
-fn exercise(mut rig: Rig<Block>) -> Rig<Block> {
+pub(super) fn exercise(mut rig: Rig<Block>) -> Rig<Block> {
     let none = GuestBuffer::default();
     let bytes: Vec<u8> = (0..128 * KIB).map(|i| (i % 255) as u8 + 1).collect();
     let buffer = rig.put(0, &bytes);
@@ -329,7 +333,10 @@ fn disks_that_cannot_be_opened() {
     use ErrorKind::{BadConfig, MissingFile, NoPermission};
     let open = |path: &str| {
         let source = DiskSource::Path(path.into());
-        Block::open(DiskConfig { name: None, source, read_only: false }, &Arc::new(Worker::start().unwrap()))
+        Block::open(
+            DiskConfig { name: None, source, read_only: false, direct: false },
+            &Arc::new(Worker::start().unwrap()),
+        )
     };
     assert_eq!(
         refused(open("/nowhere/disk.img")),
@@ -461,7 +468,7 @@ fn a_block_device_of_the_host() {
         return skip(&format!("{path} can't be used: {}", io::Error::last_os_error()));
     }
     let source = DiskSource::Path(path.into());
-    let config = DiskConfig { name: None, source, read_only: false };
+    let config = DiskConfig { name: None, source, read_only: false, direct: false };
     let opened = Block::open(config, &Arc::new(Worker::start().unwrap()));
     // The device goes away when the last one closes it, however this test ends.
     // SAFETY: the request takes no argument.

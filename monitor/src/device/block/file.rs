@@ -1,20 +1,20 @@
-//! A file or a block device of the host as a disk, read and written through the host's page cache.
+//! A file or a block device of the host as a disk, read and written through the host's page cache or, where the user wants it so,
+//! past it.
 
 use super::backend::BlockBackend;
+use super::direct::Alignment;
 use crate::device::nowait::{self, uninterrupted};
 use crate::error::{Error, ErrorKind};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vm_memory::VolatileSlice;
 
 /// The block size of a disk that is a regular file: what FAT, ext4 and the rest all work with.
 const FILE_BLOCK: u32 = 512;
-/// Zeroes for a file system that can't make any by itself.
-static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 // From linux/fs.h: _IO(0x12, n), and for BLKGETSIZE64 _IOR(0x12, 114, size_t).
 const BLKSSZGET: libc::c_ulong = 0x1268;
@@ -30,6 +30,8 @@ pub struct FileBackend {
     capacity: u64,
     block_size: u32,
     read_only: bool,
+    /// Where reads and writes bypass the page cache: what they need.
+    direct: Option<Alignment>,
     /// Whether the file system knows RWF_NOWAIT, as far as we know.
     knows_nowait: AtomicBool,
 }
@@ -47,24 +49,27 @@ enum Kind {
 }
 
 impl FileBackend {
-    /// Opens and locks `path`: against all others to write to it, against writers to read it.
+    /// Opens and locks `path`: against all others to write to it, against writers to read it. `direct`: so that reads and writes bypass
+    /// the page cache.
     ///
     /// # Errors
     ///
-    /// One sentence where it is missing, not permitted, neither file nor block device, or in use.
-    pub fn open(path: &Path, read_only: bool) -> Result<Self, Error> {
+    /// One sentence where it is missing, not permitted, neither file nor block device, in use, or without direct I/O.
+    pub fn open(path: &Path, read_only: bool, direct: bool) -> Result<Self, Error> {
         let label = path.display().to_string();
         let metadata = std::fs::metadata(path).map_err(|error| cannot_open(&label, &error, read_only))?;
         // Before it is opened: opening a FIFO waits, and opening some character devices does something.
         let is_device = check_type(&label, &metadata)?;
         let mut options = OpenOptions::new();
         options.read(true).write(!read_only);
-        if is_device && !read_only {
-            // On a block device: refused while a file system on it is mounted.
-            options.custom_flags(libc::O_EXCL);
-        }
-        let file = options.open(path).map_err(|error| cannot_open(&label, &error, read_only))?;
-        Self::of_file(file, &label, read_only)
+        // On a block device: refused while a file system on it is mounted.
+        let exclusive = if is_device && !read_only { libc::O_EXCL } else { 0 };
+        options.custom_flags(exclusive | if direct { libc::O_DIRECT } else { 0 });
+        let file = options.open(path).map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) if direct => no_direct(&label),
+            _ => cannot_open(&label, &error, read_only),
+        })?;
+        Self::of_file(file, &label, read_only, direct)
     }
 
     /// Locks what descriptor `fd` is open on. The descriptor stays the caller's.
@@ -72,7 +77,7 @@ impl FileBackend {
     /// # Errors
     ///
     /// As [`open`](Self::open); also where it is not open in a way that serves.
-    pub fn of_descriptor(fd: RawFd, read_only: bool) -> Result<Self, Error> {
+    pub fn of_descriptor(fd: RawFd, read_only: bool, direct: bool) -> Result<Self, Error> {
         let label = format!("fd:{fd}");
         // SAFETY: the call has no preconditions.
         let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
@@ -95,16 +100,17 @@ impl FileBackend {
                 format!("disk `{label}` is open in another way than it is to be used: open it {wanted}"),
             ));
         }
-        if flags & (libc::O_APPEND | libc::O_DIRECT) != 0 {
-            return Err(Error::new(
-                ErrorKind::BadConfig,
-                format!("disk `{label}` is open with O_APPEND or O_DIRECT: open it without"),
-            ));
+        let bad =
+            |advice: &str| Err(Error::new(ErrorKind::BadConfig, format!("disk `{label}` is open {advice}")));
+        match flags & libc::O_DIRECT != 0 {
+            _ if flags & libc::O_APPEND != 0 => bad("with O_APPEND: open it without"),
+            true if !direct => bad("with O_DIRECT: add `,direct`, or open it without"),
+            false if direct => bad("without O_DIRECT: remove `,direct`, or open it with that"),
+            _ => Self::of_file(file, &label, read_only, direct),
         }
-        Self::of_file(file, &label, read_only)
     }
 
-    fn of_file(file: File, label: &str, read_only: bool) -> Result<Self, Error> {
+    fn of_file(file: File, label: &str, read_only: bool, direct: bool) -> Result<Self, Error> {
         let failed =
             |error: io::Error| Error::new(ErrorKind::HostIo, format!("cannot use disk `{label}`: {error}"));
         let metadata = file.metadata().map_err(failed)?;
@@ -116,7 +122,13 @@ impl FileBackend {
         } else {
             (kind_of_file(&file), metadata.len(), FILE_BLOCK)
         };
-        Ok(Self { file, kind, capacity, block_size, read_only, knows_nowait: AtomicBool::new(true) })
+        let direct = match direct {
+            true => Some(Alignment::of(&file).ok_or_else(|| no_direct(label))?),
+            false => None,
+        };
+        let block_size = direct.map_or(block_size, |alignment| block_size.max(alignment.offset));
+        let knows_nowait = AtomicBool::new(true);
+        Ok(Self { file, kind, capacity, block_size, read_only, direct, knows_nowait })
     }
 
     fn fd(&self) -> RawFd {
@@ -153,12 +165,35 @@ impl FileBackend {
             .map(drop)
     }
 
-    fn write_zero_bytes(&self, mut offset: u64, mut length: u64) -> io::Result<()> {
-        while length > 0 {
-            let piece = length.min(ZEROES.len() as u64);
-            self.file.write_all_at(ZEROES.get(..piece as usize).unwrap_or_default(), offset)?;
-            offset += piece;
-            length -= piece;
+    /// Writes zeroes one by one, for a file system that can't make any by itself.
+    fn write_zero_bytes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.alignment().write_zeroes(length, |piece, done| self.write_all(piece, offset + done))
+    }
+
+    fn alignment(&self) -> Alignment {
+        self.direct.unwrap_or(Alignment { memory: 1, offset: 1 })
+    }
+
+    fn read_all(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < into.len() {
+            let rest = into.offset(done).map_err(io::Error::other)?;
+            match self.pread(&rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_all(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < from.len() {
+            let rest = from.offset(done).map_err(io::Error::other)?;
+            match self.pwrite(&rest, offset + done as u64)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => done += count,
+            }
         }
         Ok(())
     }
@@ -178,10 +213,17 @@ impl BlockBackend for FileBackend {
     }
 
     fn mappable(&self) -> Option<BorrowedFd<'_>> {
-        (self.read_only && self.kind != Kind::Remote).then(|| self.file.as_fd())
+        (self.read_only && self.direct.is_none() && self.kind != Kind::Remote).then(|| self.file.as_fd())
+    }
+
+    fn direct(&self) -> Option<(BorrowedFd<'_>, usize)> {
+        Some((self.file.as_fd(), self.direct?.memory))
     }
 
     fn read_now(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
+        if self.direct.is_some() {
+            return Ok(0);
+        }
         if self.kind == Kind::InMemory {
             return self.read(into, offset).map(|()| into.len());
         }
@@ -199,27 +241,11 @@ impl BlockBackend for FileBackend {
     }
 
     fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        let mut done = 0;
-        while done < into.len() {
-            let rest = into.offset(done).map_err(io::Error::other)?;
-            match self.pread(&rest, offset + done as u64)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => done += count,
-            }
-        }
-        Ok(())
+        self.alignment().read(into, |piece, done| self.read_all(piece, offset + done))
     }
 
     fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        let mut done = 0;
-        while done < from.len() {
-            let rest = from.offset(done).map_err(io::Error::other)?;
-            match self.pwrite(&rest, offset + done as u64)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => done += count,
-            }
-        }
-        Ok(())
+        self.alignment().write(from, |piece, done| self.write_all(piece, offset + done))
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -296,6 +322,15 @@ pub(super) fn cannot_open(label: &str, error: &io::Error, read_only: bool) -> Er
         Some(libc::EBUSY) => in_use(label),
         _ => Error::new(kind, format!("cannot open disk `{label}`: {error}")),
     }
+}
+
+fn no_direct(label: &str) -> Error {
+    Error::new(
+        ErrorKind::BadConfig,
+        format!(
+            "disk `{label}` is on a file system without direct I/O: remove `,direct`, or move it to another"
+        ),
+    )
 }
 
 fn in_use(label: &str) -> Error {

@@ -1,11 +1,14 @@
 //! Block devices: requests on ranges of a disk.
 //!
-//! What the host's page cache holds is read at once, on the vCPU's thread; all else goes to the [`Worker`], so that a slow disk
-//! holds up the requests on it and nothing else.
+//! What the host's page cache holds is read at once, on the vCPU's thread. Where the cache is bypassed, reads and writes go to the
+//! host's disk many at a time, through an io_uring. All else goes to the [`Worker`], so that a slow disk holds up the requests
+//! on it and nothing else.
 
 mod backend;
+mod direct;
 mod file;
 pub mod mapping;
+mod uring;
 mod worker;
 
 pub use backend::BlockBackend;
@@ -17,11 +20,13 @@ use super::log::Log;
 use super::{Completions, Counters, Device, DeviceRequest};
 use crate::config::{DiskConfig, DiskSource};
 use crate::error::{Error, ErrorKind};
-use crate::memory::Memory;
+use crate::memory::{GuestBuffer, Memory};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use ukvm_abi::request::{Opcode, Status};
+use uring::{Flight, Landing, Uring};
 use worker::{Done, Job, Results, Work};
 
 /// The most bytes of one read or write. Four of these in flight keep a fast disk busy.
@@ -40,6 +45,14 @@ pub struct Block {
     results: Arc<Results>,
     /// Requests that the worker has.
     waiting: usize,
+    /// Where reads and writes bypass the page cache and the host lets us have one.
+    uring: Option<Uring>,
+    /// The number of the last read or write that went there.
+    last: u64,
+    /// The numbers of the writes that are under way there.
+    writes: BTreeSet<u64>,
+    /// Flushes, by their user data, that wait for the writes up to a number.
+    flushes: VecDeque<(u64, u64)>,
     /// Once a flush has failed, the host may have dropped what it could not write, and the next `fdatasync` would
     /// say that all is well.
     flush_failed: bool,
@@ -55,18 +68,22 @@ impl Block {
     /// One sentence where it is missing (66), not permitted (77), in use, of a wrong type or of a wrong size (78).
     pub fn open(config: DiskConfig, worker: &Arc<Worker>) -> Result<Self, Error> {
         let (backend, label): (Arc<dyn BlockBackend>, String) = match config.source {
-            DiskSource::Path(path) => {
-                (Arc::new(FileBackend::open(&path, config.read_only)?), path.display().to_string())
-            }
-            DiskSource::Fd(fd) => {
-                (Arc::new(FileBackend::of_descriptor(fd, config.read_only)?), format!("fd:{fd}"))
-            }
+            DiskSource::Path(path) => (
+                Arc::new(FileBackend::open(&path, config.read_only, config.direct)?),
+                path.display().to_string(),
+            ),
+            DiskSource::Fd(fd) => (
+                Arc::new(FileBackend::of_descriptor(fd, config.read_only, config.direct)?),
+                format!("fd:{fd}"),
+            ),
             DiskSource::Backend(backend) => {
                 (Arc::from(backend), config.name.unwrap_or_else(|| "backend".into()))
             }
         };
         let (capacity, block_size) = (backend.capacity(), backend.block_size());
         check_size(&label, capacity, block_size)?;
+        // Where the host forbids it, as many containers do, the worker does the same one at a time.
+        let uring = backend.direct().and_then(|_| Uring::new().ok());
         Ok(Self {
             read_only: config.read_only || backend.is_read_only(),
             backend,
@@ -75,6 +92,10 @@ impl Block {
             worker: Arc::clone(worker),
             results: Arc::new(Results::new()?),
             waiting: 0,
+            uring,
+            last: 0,
+            writes: BTreeSet::new(),
+            flushes: VecDeque::new(),
             flush_failed: false,
             counters: Counters::default(),
             log: Log::new(format!("disk `{label}`")),
@@ -103,6 +124,16 @@ impl Block {
     #[must_use]
     pub fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// How its requests reach the host, in words for the user; empty for the ordinary way.
+    #[must_use]
+    pub fn way(&self) -> &'static str {
+        match (self.backend.direct(), &self.uring) {
+            (None, _) => "",
+            (Some(_), Some(_)) => ", direct through io_uring",
+            (Some(_), None) => ", direct through a thread",
+        }
     }
 
     /// All of it as a mapping for the guest, if it may be mapped and has at most `room` bytes. What the host cannot map is read by
@@ -159,6 +190,62 @@ impl Block {
         }
     }
 
+    /// Has work done that may wait.
+    fn pass_on(&mut self, user_data: u64, value: u64, work: Work, memory: &Arc<Memory>) {
+        match (&mut self.uring, work) {
+            (Some(uring), Work::Read { buffer, .. } | Work::Write { buffer, .. })
+                if is_aligned(memory, buffer, self.backend.as_ref()) =>
+            {
+                self.last += 1;
+                if matches!(work, Work::Write { .. }) {
+                    self.writes.insert(self.last);
+                }
+                uring.push(Flight { user_data, value, work, number: self.last }, memory);
+            }
+            (_, Work::Flush) if !self.writes.is_empty() => self.flushes.push_back((user_data, self.last)),
+            _ => self.give_to_worker(user_data, value, work, memory),
+        }
+    }
+
+    /// The worker does everything in the order in which it is given.
+    fn give_to_worker(&mut self, user_data: u64, value: u64, work: Work, memory: &Arc<Memory>) {
+        self.waiting += 1;
+        self.worker.push(Job {
+            user_data,
+            value,
+            work,
+            backend: Arc::clone(&self.backend),
+            memory: Arc::clone(memory),
+            results: Arc::clone(&self.results),
+        });
+    }
+
+    /// Submits what goes through the io_uring, and ends what has ended there.
+    fn advance_direct(&mut self, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        let (Some(uring), Some((file, _))) = (&mut self.uring, self.backend.direct()) else { return };
+        let mut landed = Vec::new();
+        uring.advance(file.as_raw_fd(), |flight, landing| landed.push((flight, landing)));
+        for (Flight { user_data, value, work, number }, landing) in landed {
+            match landing {
+                Landing::Ended(result) => self.end(Done { user_data, value, work, result }, done),
+                // Before a flush that waits for it: the worker keeps the order.
+                Landing::Left(rest) => self.give_to_worker(user_data, value, rest, memory),
+            }
+            self.writes.remove(&number);
+        }
+        while let Some(&(user_data, last)) = self.flushes.front()
+            && self.writes.first().is_none_or(|&first| first > last)
+        {
+            self.flushes.pop_front();
+            if self.flush_failed {
+                let result = Err(earlier_flush_failed());
+                self.end(Done { user_data, value: 0, work: Work::Flush, result }, done);
+            } else {
+                self.give_to_worker(user_data, 0, Work::Flush, memory);
+            }
+        }
+    }
+
     fn end(&mut self, ended: Done, done: &mut dyn Completions) {
         let Done { user_data, value, work, result } = ended;
         let Err(error) = result else {
@@ -206,21 +293,12 @@ impl Device for Block {
         };
         match self.begin(work, memory) {
             Step::Ended(result) => self.end(Done { user_data, value, work, result }, done),
-            Step::Left(work) => {
-                self.waiting += 1;
-                self.worker.push(Job {
-                    user_data,
-                    value,
-                    work,
-                    backend: Arc::clone(&self.backend),
-                    memory: Arc::clone(memory),
-                    results: Arc::clone(&self.results),
-                });
-            }
+            Step::Left(work) => self.pass_on(user_data, value, work, memory),
         }
     }
 
-    fn advance(&mut self, _memory: &Arc<Memory>, done: &mut dyn Completions) {
+    fn advance(&mut self, memory: &Arc<Memory>, done: &mut dyn Completions) {
+        self.advance_direct(memory, done);
         if self.waiting == 0 {
             return;
         }
@@ -237,6 +315,7 @@ impl Device for Block {
     }
 
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
+        wanted.extend(self.uring.as_ref().and_then(Uring::wait_for));
         if self.waiting > 0 {
             wanted.push((self.results.event(), libc::POLLIN));
         }
@@ -245,6 +324,12 @@ impl Device for Block {
     fn counters(&self) -> Counters {
         self.counters
     }
+}
+
+/// Whether the buffer is where a direct read or write may go.
+fn is_aligned(memory: &Memory, buffer: GuestBuffer, backend: &dyn BlockBackend) -> bool {
+    let start = memory.iovec(buffer).iov_base as usize;
+    !buffer.is_empty() && backend.direct().is_some_and(|(_, alignment)| start.is_multiple_of(alignment))
 }
 
 fn earlier_flush_failed() -> io::Error {
@@ -292,3 +377,7 @@ fn status_of(error: &io::Error) -> Status {
 #[cfg(test)]
 #[path = "block_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "direct_tests.rs"]
+mod direct_tests;
