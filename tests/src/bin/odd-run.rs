@@ -2,6 +2,8 @@
 //! those of `ukvm-run`:
 //!
 //! - `slow-disk`: every request to a disk hangs for a second;
+//! - `no-io-uring`: the host forbids io_uring, as many containers do;
+//! - `no-flush`: the host fails to make anything durable (`fdatasync`);
 //! - `writable-text`: the page tables let the guest write its text, so that only the memory slot below them protects it.
 
 use std::ffi::OsString;
@@ -45,14 +47,35 @@ fn run() -> Result<u8, Error> {
                 }
             }
         }
+        Some("no-io-uring") => forbid(libc::SYS_io_uring_setup, libc::EPERM),
+        Some("no-flush") => forbid(libc::SYS_fdatasync, libc::EIO),
         Some("writable-text") => config.test_writable_text = true,
-        _ => return Err(Error::new(ErrorKind::Usage, "the first argument is slow-disk or writable-text")),
+        _ => return Err(Error::new(ErrorKind::Usage, "the first argument is none of the oddities")),
     }
     let outcome = Vm::new(*config)?.run();
     if let Cause::Fault(report) = &outcome.cause {
         eprintln!("odd-run: {report}");
     }
     Ok(outcome.cause.status())
+}
+
+/// Has this process and its threads get `errno` for a system call (Linux, `userspace-api/seccomp_filter.rst`).
+fn forbid(call: libc::c_long, errno: i32) {
+    let statement = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut filter = [
+        // The call's number is the first field of `struct seccomp_data`.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, call as u32, 0, 1),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the call takes no pointer.
+    let privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: the call reads the program, which is alive.
+    let filtered =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!((privileges, filtered), (0, 0), "{}", io::Error::last_os_error());
 }
 
 /// A file that hangs.

@@ -4,6 +4,7 @@ mod abi;
 mod arithmetic;
 mod aslr;
 mod bad_elf;
+mod block_paths;
 mod clock;
 mod concurrency;
 mod console;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         arithmetic::TESTS,
         aslr::TESTS,
         bad_elf::TESTS,
+        block_paths::TESTS,
         clock::TESTS,
         concurrency::TESTS,
         console::TESTS,
