@@ -135,7 +135,7 @@ fn worker() -> &'static Arc<Worker> {
 
 fn disk(read_only: bool) -> Option<Box<dyn Device>> {
     let source = DiskSource::Backend(Box::new(Ram { bytes: Mutex::new(vec![PATTERN; DISK]), read_only }));
-    let config = DiskConfig { name: None, source, read_only };
+    let config = DiskConfig { name: None, source, read_only, direct: false };
     Some(Box::new(Block::open(config, worker()).expect("a disk")))
 }
 
@@ -151,6 +151,7 @@ impl Guest {
             info: 1,
             rings: AREA_SIZE as u64,
             stack: 4 * PAGE,
+            mappings: Vec::new(),
         };
         let layout = Layout::new(&wishes, |below| below / 2).expect("a layout");
         let memory = Arc::new(Memory::new(layout.memory).expect("memory"));

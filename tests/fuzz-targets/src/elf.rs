@@ -67,6 +67,7 @@ fn start(image: &Image) {
         info: 1000,
         rings: AREA_SIZE as u64,
         stack: image.manifest().stack_size,
+        mappings: Vec::new(),
     };
     let Ok(layout) = Layout::new(&wishes, |below| below / 3) else { return };
     let mut end = LOWEST;
