@@ -11,7 +11,13 @@ pub enum Binding {
     /// A network device.
     Net(NetConfig),
     /// A block device.
-    Disk(DiskConfig),
+    Disk {
+        /// What it is opened with.
+        config: DiskConfig,
+        /// Whether the user said that it is only read, by whomever, so that the guest may have it in its memory. Where nobody
+        /// said so the image may change, and a guest that can cope with a failed read should be given one.
+        may_map: bool,
+    },
     /// Nothing: the device is optional.
     Absent,
 }
@@ -92,7 +98,10 @@ pub fn bind(
                 Err(BindError::ReadOnly(declared.name.clone()))
             }
             // What the program does not write to is not opened for writing.
-            (None, Some(disk)) => Ok(Binding::Disk(DiskConfig { read_only: !declared.writable, ..disk })),
+            (None, Some(disk)) => Ok(Binding::Disk {
+                may_map: disk.read_only,
+                config: DiskConfig { read_only: !declared.writable, ..disk },
+            }),
             (None, None) if declared.optional => Ok(Binding::Absent),
             (None, None) => {
                 let (kind, option, value) = words(declared.kind);

@@ -25,7 +25,7 @@ fn disk(name: Option<&str>, path: &str, read_only: bool) -> DiskConfig {
 fn describe(bindings: Result<Vec<Binding>, BindError>) -> Vec<String> {
     let describe = |binding: &Binding| match binding {
         Binding::Net(NetConfig { source: NetSource::Tap(tap), .. }) => tap.clone(),
-        Binding::Disk(DiskConfig { source: DiskSource::Path(path), read_only, .. }) => {
+        Binding::Disk { config: DiskConfig { source: DiskSource::Path(path), read_only, .. }, .. } => {
             format!("{}{}", path.display(), if *read_only { ",ro" } else { "" })
         }
         Binding::Absent => "absent".to_owned(),

@@ -61,7 +61,7 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
                 (info.mac, info.mtu) = (net.mac(), net.mtu());
                 Some(Box::new(net))
             }
-            Binding::Disk(config) => {
+            Binding::Disk { config, may_map } => {
                 let worker = match &mut worker {
                     Some(worker) => worker,
                     none => none.insert(Arc::new(Worker::start()?)),
@@ -70,7 +70,7 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
                 info.flags |= if block.read_only() { DEVICE_READ_ONLY } else { 0 };
                 (info.capacity, info.block_size, info.max_transfer) =
                     (block.capacity(), block.block_size(), block.max_transfer());
-                mapping = block.map(room);
+                mapping = if may_map { block.map(room) } else { None };
                 way = block.way();
                 if let Some(mapping) = &mapping {
                     way = ", mapped";

@@ -100,8 +100,9 @@ fn a_mapped_image_that_shrinks_is_a_fault_that_names_the_disk() {
 
 fn an_image_that_shrinks_is_an_error_of_the_read() {
     let directory = files::directory();
-    // More than is mapped, and ways that never map.
+    // What may change, more than is mapped, and ways that never map.
     let ways = [
+        (None, 4 << 20, "", ", read-only\n"),
         (None, 2 << 30, ",ro", ", read-only\n"),
         (None, 4 << 20, ",ro,direct", QUEUED),
         (Some("no-io-uring"), 4 << 20, ",ro,direct", ONE_BY_ONE),
