@@ -142,7 +142,6 @@ fn disk(read_only: bool) -> Option<Box<dyn Device>> {
 impl Guest {
     fn new(hostile: bool, null: &File) -> Self {
         let wishes = Wishes {
-            mappings: Vec::new(),
             memory: 4 << 20,
             span: 0..2 * PAGE,
             pages: vec![(0..PAGE, Rights::EXECUTE), (PAGE..2 * PAGE, Rights::WRITE)],

@@ -58,7 +58,6 @@ fn start(image: &Image) {
         let _ = symbols.find(address);
     }
     let wishes = Wishes {
-        mappings: Vec::new(),
         memory: MEMORY,
         span,
         pages: image.pages(),
