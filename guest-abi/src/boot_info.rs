@@ -84,7 +84,7 @@ pub struct DeviceInfo {
     pub flags: u32,
     /// The name from the manifest, padded with NUL.
     pub name: [u8; MAX_NAME],
-    /// Features of the device: [`DEVICE_MAPPED`].
+    /// Features of the device that are in use: for a network device those of [`net`](crate::net), for a disk [`DEVICE_MAPPED`].
     pub features: u64,
     /// Block: its size in bytes, a multiple of the block size, below 2^63.
     pub capacity: u64,

@@ -9,9 +9,10 @@
 //! 1. [`note`] and [`manifest`]: what the ELF file says of the guest before it starts.
 //! 2. [`boot_info`]: what the monitor tells the guest at its first instruction.
 //! 3. [`ring`]: how a [`request`] reaches the monitor and how its completion comes back.
-//! 4. [`doorbell`]: the one I/O port that makes the monitor look, and ends the guest.
-//! 5. [`clock`]: the page from which the guest reads the time without an exit.
-//! 6. [`exit_status`]: how it all ended, as the process that ran the guest reports it.
+//! 4. [`net`]: what the two sides of a network device can leave to each other.
+//! 5. [`doorbell`]: the one I/O port that makes the monitor look, and ends the guest.
+//! 6. [`clock`]: the page from which the guest reads the time without an exit.
+//! 7. [`exit_status`]: how it all ended, as the process that ran the guest reports it.
 //!
 //! # Evolution
 //!
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod doorbell;
 pub mod exit_status;
 pub mod manifest;
+pub mod net;
 pub mod note;
 pub mod request;
 pub mod ring;

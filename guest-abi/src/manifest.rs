@@ -17,7 +17,7 @@
 //! | 0 | 4 | [kind](DeviceKind) |
 //! | 4 | 4 | flags, see [`WRITABLE`] and [`OPTIONAL`] |
 //! | 8 | 32 | name in ASCII letters, digits, `-`, `_`, `.`, padded with NUL |
-//! | 40 | 8 | features that the guest can make use of, all bits 0 so far |
+//! | 40 | 8 | features that the guest can make use of: for a network device see [`net`](crate::net), for others 0 so far |
 
 use crate::bytes::{put, u32_at, u64_at};
 
@@ -54,6 +54,9 @@ pub struct Device<'a> {
     pub flags: u32,
     /// Its name, unique among the devices of its kind.
     pub name: &'a str,
+    /// Features that the guest can make use of; those that a monitor does not know, it ignores. For a network device see
+    /// [`net`](crate::net), for others 0 so far.
+    pub features: u64,
 }
 
 /// The manifest as a guest's source states it.
@@ -85,6 +88,7 @@ impl Manifest<'_> {
             put(to, entry, &(device.kind as u32).to_le_bytes());
             put(to, entry + 4, &device.flags.to_le_bytes());
             put(to, entry + 8, device.name.as_bytes());
+            put(to, entry + 40, &device.features.to_le_bytes());
             i += 1;
         }
     }
@@ -201,7 +205,7 @@ impl<'a> ManifestView<'a> {
         let view = *self;
         // `parse` has read each of them without an error.
         (0..self.count).map(move |index| {
-            view.device(index).unwrap_or(Device { kind: DeviceKind::Net, flags: 0, name: "" })
+            view.device(index).unwrap_or(Device { kind: DeviceKind::Net, flags: 0, name: "", features: 0 })
         })
     }
 
@@ -224,9 +228,10 @@ impl<'a> ManifestView<'a> {
         let field = self.bytes.get(at + 8..at + 8 + MAX_NAME).ok_or(ManifestError::Truncated)?;
         let length = field.iter().position(|&byte| byte == 0).unwrap_or(MAX_NAME);
         let (name, padding) = field.split_at(length);
+        let features = u64_at(self.bytes, at + 40).ok_or(ManifestError::Truncated)?;
         match core::str::from_utf8(name) {
             Ok(text) if is_name(name) && padding.iter().all(|&byte| byte == 0) => {
-                Ok(Device { kind, flags, name: text })
+                Ok(Device { kind, flags, name: text, features })
             }
             _ => Err(ManifestError::BadName(number)),
         }
@@ -242,8 +247,18 @@ mod tests {
         min_memory: 16 << 20,
         stack_size: 0,
         devices: &[
-            Device { kind: DeviceKind::Net, flags: OPTIONAL, name: "service" },
-            Device { kind: DeviceKind::Block, flags: WRITABLE, name: "a-name-of-thirty-two-characters." },
+            Device {
+                kind: DeviceKind::Net,
+                flags: OPTIONAL,
+                name: "service",
+                features: 0x8000_0000_0000_0181,
+            },
+            Device {
+                kind: DeviceKind::Block,
+                flags: WRITABLE,
+                name: "a-name-of-thirty-two-characters.",
+                features: 0,
+            },
         ],
     };
     static NOTE: [u8; note::size(2)] = note::encode(&MANIFEST);

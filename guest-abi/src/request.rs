@@ -123,9 +123,9 @@ pub const NET_HEADER_SIZE: usize = 10;
 /// The bytes of an Ethernet header without a VLAN tag (IEEE 802.3).
 pub const ETHERNET_HEADER_SIZE: usize = 14;
 
-/// The bytes of the virtio-net header and the Ethernet header: the least that can be sent. With the device's MTU
-/// ([`DeviceInfo::mtu`](crate::boot_info::DeviceInfo::mtu)) added, the least that a buffer to receive in must have. A frame that does not
-/// fit in its buffer, such as one with a VLAN tag and a full payload, is dropped, and the buffer waits for the next.
+/// The bytes of the virtio-net header and the Ethernet header: the least that can be sent. A buffer to receive in must have
+/// [more](crate::net::least_receive_buffer). A frame that does not fit in its buffer, such as one with a VLAN tag and a full payload, is
+/// dropped, and the buffer waits for the next.
 pub const NET_HEADERS_SIZE: usize = NET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
 
 /// A submission ring's entry: 64 bytes.

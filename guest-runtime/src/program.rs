@@ -96,6 +96,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 /// ukvm_runtime::program! {
 ///     main = main;
 ///     net service;                     // a network device, bound by `--net service=TAP`
+///     net wire: plain;                 // one whose frames the program handles itself: see below
 ///     block data: writable, optional;  // a block device, bound by `--disk data=PATH`; it may be missing
 ///     block "other-data";              // a name that is no Rust identifier
 ///     min_memory = 16 << 20;           // the least that `--mem` may be, in bytes
@@ -104,6 +105,10 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 /// ```
 ///
 /// All but `main` may be left out or stand in any order. Used once in a program.
+///
+/// A network device's checksums and large TCP frames are left to the host where it takes them, and the other way round, as
+/// [`net::Stack`](crate::net::Stack) knows how to. A program that makes and reads frames without it says `plain`: then each frame is
+/// whole, of MTU size, and with its checksums.
 #[macro_export]
 macro_rules! program {
     (main = $main:path; $($rest:tt)*) => {
@@ -136,6 +141,7 @@ macro_rules! program {
             kind: $crate::abi::manifest::DeviceKind::Net,
             flags: 0 $($(| $crate::program!(@net $flag))+)?,
             name: $crate::program!(@name $name),
+            features: $crate::abi::net::ALL $($(& $crate::program!(@net_features $flag))+)?,
         },] [$memory] [$stack] $($rest)*);
     };
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
@@ -144,6 +150,7 @@ macro_rules! program {
             kind: $crate::abi::manifest::DeviceKind::Block,
             flags: 0 $($(| $crate::program!(@block $flag))+)?,
             name: $crate::program!(@name $name),
+            features: 0,
         },] [$memory] [$stack] $($rest)*);
     };
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]
@@ -162,11 +169,14 @@ macro_rules! program {
     };
 
     (@net optional) => { $crate::abi::manifest::OPTIONAL };
+    (@net plain) => { 0 };
     (@net $flag:ident) => {
         ::core::compile_error!(::core::concat!(
-            "a network device may be `optional`, not `", ::core::stringify!($flag), "`"
+            "a network device may be `plain` and `optional`, not `", ::core::stringify!($flag), "`"
         ))
     };
+    (@net_features plain) => { 0 };
+    (@net_features $flag:ident) => { $crate::abi::net::ALL };
     (@block optional) => { $crate::abi::manifest::OPTIONAL };
     (@block writable) => { $crate::abi::manifest::WRITABLE };
     (@block $flag:ident) => {

@@ -4,7 +4,13 @@ use crate::config::{DiskSource, NetSource};
 fn manifest(devices: &[(DeviceKind, &str, bool, bool)]) -> Manifest {
     let devices = devices
         .iter()
-        .map(|&(kind, name, writable, optional)| Declared { kind, writable, optional, name: name.to_owned() })
+        .map(|&(kind, name, writable, optional)| Declared {
+            kind,
+            writable,
+            optional,
+            name: name.to_owned(),
+            features: 0,
+        })
         .collect();
     Manifest { abi_version: 1, min_memory: 0, stack_size: 0, devices }
 }

@@ -82,7 +82,7 @@ impl Facts<'_> {
         }
         writeln!(to, "\nDevices:")?;
         let width = devices.iter().map(|device| device.name.len()).max().unwrap_or(0);
-        for Declared { kind, writable, optional, name } in devices {
+        for Declared { kind, writable, optional, name, features: _ } in devices {
             let (kind, access) = match (kind, writable) {
                 (DeviceKind::Net, _) => ("net", ""),
                 (DeviceKind::Block, true) => ("block", "read and written, "),

@@ -1,7 +1,7 @@
 use super::*;
 
 fn device(kind: DeviceKind, name: &str, writable: bool, optional: bool) -> Declared {
-    Declared { kind, writable, optional, name: name.into() }
+    Declared { kind, writable, optional, name: name.into(), features: 0 }
 }
 
 fn rights(write: bool, execute: bool) -> Rights {

@@ -1,11 +1,14 @@
 //! What a received frame is, as far as it decides which sockets get to see it.
 //!
-//! smoltcp checks frames in full. This only looks ahead, so that a TCP segment is shown to its connection alone instead of
-//! to all in turn.
+//! smoltcp checks frames in full, but for the checksums of TCP and UDP: whether these are to be verified differs from frame to
+//! frame, and is done here. The rest only looks ahead, so that a TCP segment is shown to its connection alone instead of to all in
+//! turn.
 
+use crate::header::Vouched;
 use smoltcp::wire::{
-    ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpAddress, IpEndpoint,
-    IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket,
+    ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV6_HEADER_LEN, Icmpv6Message,
+    Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket,
+    UdpPacket,
 };
 
 /// The addresses of a TCP segment.
@@ -18,7 +21,7 @@ pub(crate) struct Tuple {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A TCP segment; its checksums and addresses may still be wrong.
+    /// A TCP segment; its addresses may still be wrong.
     Tcp {
         tuple: Tuple,
         /// It asks for a connection: SYN without ACK, RST and FIN.
@@ -31,36 +34,43 @@ pub(crate) enum Class {
         /// Whose it is.
         address: IpAddress,
     },
-    /// All else: ICMP, fragments, nonsense.
+    /// Neither TCP nor UDP, as far as that can be seen: ICMP, nonsense.
     Other,
+    /// To be dropped: a fragment, which smoltcp would take for a whole packet, or a segment or datagram that is not intact.
+    Broken,
 }
 
-/// Classifies an Ethernet frame.
-pub(crate) fn classify(frame: &[u8]) -> Class {
-    look(frame).unwrap_or(Class::Other)
+/// Classifies an Ethernet frame, and verifies the checksum of TCP or UDP unless it is `vouched` for.
+pub(crate) fn classify(frame: &[u8], vouched: Vouched) -> Class {
+    look(frame, vouched).unwrap_or(Class::Other)
 }
 
-fn look(frame: &[u8]) -> Option<Class> {
+fn look(frame: &[u8], vouched: Vouched) -> Option<Class> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     match frame.ethertype() {
         EthernetProtocol::Ipv4 => {
             let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
             if packet.more_frags() || packet.frag_offset() != 0 {
-                return None;
+                return Some(Class::Broken);
             }
+            let is_vouched = vouched.is_for(ETHERNET_HEADER_LEN + usize::from(packet.header_len()));
             let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
-            transport(packet.next_header(), packet.payload(), source, destination)
+            transport(packet.next_header(), packet.payload(), source, destination, is_vouched)
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
             let (mut protocol, mut payload) = (packet.next_header(), packet.payload());
+            let mut start = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN;
             if protocol == IpProtocol::HopByHop {
                 let header = Ipv6ExtHeader::new_checked(payload).ok()?;
                 protocol = header.next_header();
                 // The length counts units of 8 bytes beyond the first (RFC 8200, section 4.3).
-                payload = payload.get((usize::from(header.header_len()) + 1) * 8..)?;
+                let length = (usize::from(header.header_len()) + 1) * 8;
+                payload = payload.get(length..)?;
+                start += length;
             }
-            transport(protocol, payload, packet.src_addr().into(), packet.dst_addr().into())
+            let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
+            transport(protocol, payload, source, destination, vouched.is_for(start))
         }
         EthernetProtocol::Arp => {
             let packet = ArpPacket::new_checked(frame.payload()).ok()?;
@@ -78,10 +88,15 @@ fn transport(
     payload: &[u8],
     source: IpAddress,
     destination: IpAddress,
+    is_vouched: bool,
 ) -> Option<Class> {
     match protocol {
         IpProtocol::Tcp => {
-            let segment = TcpPacket::new_checked(payload).ok()?;
+            let intact =
+                |segment: &TcpPacket<&[u8]>| is_vouched || segment.verify_checksum(&source, &destination);
+            let Some(segment) = TcpPacket::new_checked(payload).ok().filter(intact) else {
+                return Some(Class::Broken);
+            };
             let tuple = Tuple {
                 remote: IpEndpoint::new(source, segment.src_port()),
                 local: IpEndpoint::new(destination, segment.dst_port()),
@@ -89,7 +104,16 @@ fn transport(
             let opens = segment.syn() && !segment.ack() && !segment.rst() && !segment.fin();
             Some(Class::Tcp { tuple, opens })
         }
-        IpProtocol::Udp => Some(Class::Udp),
+        IpProtocol::Udp => {
+            let intact = |datagram: &UdpPacket<&[u8]>| match (is_vouched, datagram.checksum(), source) {
+                (true, ..) => true,
+                // Only over IPv4 may a sender leave it out (RFC 768; RFC 8200, section 8.1).
+                (false, 0, IpAddress::Ipv6(_)) => false,
+                _ => datagram.verify_checksum(&source, &destination),
+            };
+            let datagram = UdpPacket::new_checked(payload).ok().filter(intact);
+            Some(if datagram.is_some() { Class::Udp } else { Class::Broken })
+        }
         IpProtocol::Icmpv6 => {
             let packet = Icmpv6Packet::new_checked(payload).ok()?;
             let tells =

@@ -81,8 +81,24 @@ pub struct Link {
     pub mac: [u8; 6],
     /// The most bytes of a frame's payload behind its Ethernet header, at least 68 (RFC 791).
     pub mtu: u16,
-    /// Bytes that the stack leaves free at the start of each frame to be sent, for a header of the device.
-    pub headroom: usize,
+    /// The most frames that are on their way to the device at once. Each takes a buffer of MTU size once it is needed.
+    pub buffers: usize,
+    /// What the device does with frames that are sent.
+    pub offloads: Offloads,
+}
+
+/// What a device does with the frames that it is given, so that the stack need not. All that a device may leave to the stack with
+/// frames that come in, the stack does: see [`Wire::receive`](crate::Wire::receive).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// It completes the checksums of TCP and UDP.
+    pub checksum: bool,
+    /// It cuts large frames of TCP over IPv4 into segments. Needs `checksum`.
+    pub tso4: bool,
+    /// It cuts large frames of TCP over IPv6 into segments. Needs `checksum`.
+    pub tso6: bool,
+    /// How many buffers of 64 KiB there may be for large frames, beside the others. They are made when they are needed.
+    pub large_buffers: usize,
 }
 
 /// How TCP sockets are made. Start from the default and change what matters.

@@ -289,7 +289,8 @@ pub(crate) fn set_keep_alive(socket: &mut Socket<'_>, interval: Option<core::tim
     socket.set_timeout(interval.map(|interval| interval * KEEP_ALIVE_PROBES));
 }
 
-fn zeroed(length: usize) -> Option<Vec<u8>> {
+/// Bytes for a buffer; `None` where there is no memory for them.
+pub(crate) fn zeroed(length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![];
     bytes.try_reserve_exact(length).ok()?;
     bytes.resize(length, 0);

@@ -3,10 +3,12 @@
 use crate::classify::{Class, Tuple, classify};
 use crate::config::{Config, ConfigError, IPV6_MIN_MTU, Link, TcpOptions};
 use crate::connection::{Connections, Stage, gives_way};
+use crate::header::Vouched;
 use crate::listener::Listening;
 use crate::neighbor::Neighbors;
+use crate::transmit::Transmit;
 use crate::udp::Datagrams;
-use crate::wire::{Port, Transmit};
+use crate::wire::Port;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -30,8 +32,8 @@ const ACK_DELAY: Duration = Duration::from_millis(10);
 /// The most connections that are kept in TIME-WAIT, each with its buffers. If one more comes, the oldest is forgotten; what
 /// its peer might still repeat is answered with a reset.
 const MAX_TIME_WAIT: usize = 64;
-/// The most frames that a connection sends before others have a turn.
-const BURST: usize = 32;
+/// The most segments that a connection sends before others have a turn: two of the largest frames, where they make such.
+const BURST: usize = 88;
 /// When to look again at a connection that says it has something to do and then does nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Ports for connections to others and sockets without a wish: the dynamic ones (RFC 6335, section 6).
@@ -48,6 +50,8 @@ pub struct Counters {
     pub received: u64,
     /// Frames that were dropped as there was no buffer for an answer.
     pub overruns: u64,
+    /// Frames that were dropped as they were fragments, or their TCP segment or UDP datagram was cut short or had a wrong checksum.
+    pub broken: u64,
     /// SYNs that were dropped because a backlog, the connections' number or their memory was at its limit.
     pub syns_dropped: u64,
     /// Datagrams that were given up because their receiver's hardware address did not become known.
@@ -84,7 +88,7 @@ impl Engine {
         let now = instant(clock());
         let mut settings = smoltcp::iface::Config::new(mac.into());
         settings.random_seed = seed;
-        let mut port = Port { frame: None, transmit: &mut transmit };
+        let mut port = Port::sending(&mut transmit);
         let mut interface = Interface::new(settings, &mut port, now);
         let link_local = (link.mtu >= IPV6_MIN_MTU).then(|| link_local(mac));
         interface.update_ip_addrs(|addresses| {
@@ -152,20 +156,21 @@ impl Engine {
         }
     }
 
-    pub(crate) fn receive(&mut self, frame: &[u8]) {
+    pub(crate) fn receive(&mut self, frame: &[u8], vouched: Vouched) {
         self.tick();
         self.counters.received += 1;
         if !self.transmit.has_room() {
             self.counters.overruns += 1;
             return;
         }
-        match classify(frame) {
+        match classify(frame, vouched) {
             Class::Tcp { tuple, opens } => self.receive_segment(frame, tuple, opens),
             Class::Neighbor { address } => {
                 self.receive_elsewhere(frame);
                 self.answered(address);
             }
             Class::Udp | Class::Other => self.receive_elsewhere(frame),
+            Class::Broken => self.counters.broken += 1,
         }
     }
 
@@ -215,7 +220,7 @@ impl Engine {
     /// Shows a frame to a connection.
     fn show(&mut self, id: usize, frame: &[u8]) {
         let Some(connection) = self.connections.get(id) else { return };
-        let mut port = Port { frame: Some(frame), transmit: &mut self.transmit };
+        let mut port = Port::receiving(frame, &mut self.transmit);
         self.interface.poll_ingress_single(self.now, &mut port, &mut connection.sockets);
         self.connections.mark(id);
         self.settle(id);
@@ -223,7 +228,7 @@ impl Engine {
 
     /// Shows a frame to all that is not a connection.
     fn receive_elsewhere(&mut self, frame: &[u8]) {
-        let mut port = Port { frame: Some(frame), transmit: &mut self.transmit };
+        let mut port = Port::receiving(frame, &mut self.transmit);
         self.interface.poll_ingress_single(self.now, &mut port, &mut self.datagrams.receivers);
     }
 
@@ -262,7 +267,8 @@ impl Engine {
         let mut sent = 0;
         let mut again = false;
         while !again {
-            let mut port = Port { frame: None, transmit: &mut self.transmit };
+            let mut port = Port::sending(&mut self.transmit);
+            port.joins = sent > 0;
             if self.interface.poll_egress(now, &mut port, &mut connection.sockets) == PollResult::None {
                 break;
             }
@@ -447,7 +453,7 @@ impl Engine {
 
     /// Has the sockets of a set send what they can.
     pub(crate) fn send_from(&mut self, sockets: &mut SocketSet<'static>) {
-        let mut port = Port { frame: None, transmit: &mut self.transmit };
+        let mut port = Port::sending(&mut self.transmit);
         while self.interface.poll_egress(self.now, &mut port, sockets) != PollResult::None {}
     }
 }

@@ -6,12 +6,14 @@
 //! Ethernet, ARP, IPv4, IPv6 with neighbor discovery, ICMP echo, UDP, TCP. Not there: fragments (they are dropped),
 //! multicast groups, address configuration, a loopback of its own.
 //!
-//! 1. `classify`: which connection a frame belongs to, if any.
-//! 2. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
-//! 3. `connection`: all TCP connections, found by address, by time, and by having something to do.
-//! 4. `neighbor`: asking for hardware addresses.
-//! 5. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
-//! 6. [`Wire`]: what drivers use.
+//! 1. `header`: what was left to do for a frame, or is left to the device.
+//! 2. `classify`: whether a frame is intact, and which connection it belongs to, if any.
+//! 3. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
+//! 4. `connection`: all TCP connections, found by address, by time, and by having something to do.
+//! 5. `neighbor`: asking for hardware addresses.
+//! 6. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 7. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
+//! 8. [`Wire`]: what drivers use.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,10 +23,13 @@ mod classify;
 mod config;
 mod connection;
 mod engine;
+mod header;
 mod listener;
 mod neighbor;
 mod options;
+mod segments;
 mod tcp;
+mod transmit;
 mod udp;
 mod wire;
 
@@ -33,8 +38,9 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 
-pub use config::{Config, ConfigError, Link, MAX_ADDRESSES, TcpOptions, UdpOptions};
+pub use config::{Config, ConfigError, Link, MAX_ADDRESSES, Offloads, TcpOptions, UdpOptions};
 pub use engine::Counters;
+pub use header::{HEADER_SIZE, LONGEST_PACKET};
 pub use listener::{Accept, BindError, TcpListener};
 pub use options::{Options, OptionsError};
 pub use smoltcp::socket::udp::UdpMetadata;

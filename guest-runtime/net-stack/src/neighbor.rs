@@ -106,7 +106,7 @@ impl Engine {
             dst_addr: EthernetAddress::BROADCAST,
             ethertype: EthernetProtocol::Arp,
         };
-        self.transmit.send(ETHERNET_HEADER_LEN + request.buffer_len(), |bytes| {
+        self.transmit.send(ETHERNET_HEADER_LEN + request.buffer_len(), false, |bytes| {
             let mut out = EthernetFrame::new_unchecked(bytes);
             frame.emit(&mut out);
             request.emit(&mut ArpPacket::new_unchecked(out.payload_mut()));
@@ -136,7 +136,7 @@ impl Engine {
             ethertype: EthernetProtocol::Ipv6,
         };
         let length = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + request.buffer_len();
-        self.transmit.send(length, |bytes| {
+        self.transmit.send(length, false, |bytes| {
             let mut out = EthernetFrame::new_unchecked(bytes);
             frame.emit(&mut out);
             let mut out = Ipv6Packet::new_unchecked(out.payload_mut());

@@ -1,18 +1,18 @@
 //! The driver's end of a stack: frames in, frames out, and when to look again.
 
-use crate::config::Link;
 use crate::engine::Shared;
+use crate::header;
+use crate::transmit::Transmit;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::task::Waker;
 use core::time::Duration;
-use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::ETHERNET_HEADER_LEN;
 
-/// What a driver sees of a stack. It does no I/O: whoever holds it carries frames between it and a device.
+/// What a driver sees of a stack. It does no I/O: whoever holds it carries packets between it and a device. A packet is a virtio-net
+/// header of [`HEADER_SIZE`](crate::HEADER_SIZE) bytes and an Ethernet frame, both ways: what a TAP with `IFF_VNET_HDR` reads and
+/// writes, and what the monitor passes on. All that the header means is dealt with here.
 ///
 /// A driver's turn: [`release`](Self::release) the buffers that the device is done with, [`receive`](Self::receive) what has
 /// come, let the tasks run that this woke, [`poll`](Self::poll), pass on what [`transmit`](Self::transmit) yields, and
@@ -21,18 +21,17 @@ use smoltcp::wire::ETHERNET_HEADER_LEN;
 #[derive(Debug)]
 pub struct Wire(pub(crate) Shared);
 
-/// A frame to be sent.
+/// A packet to be sent.
 #[derive(Debug)]
 pub struct Outgoing {
     /// The buffer, to be [released](Wire::release) once it is sent.
     pub buffer: Box<[u8]>,
-    /// Bytes of it that count: the zeroed headroom and the frame.
+    /// Bytes of it that count: the header and the frame.
     pub length: usize,
 }
 
 impl Wire {
-    /// Gives the stack a buffer for a frame to be sent, at first or back after it was sent. With no buffer at hand the
-    /// stack sends nothing. One that is too small for a full frame is dropped.
+    /// Gives a buffer back after it was sent. With no buffer at hand the stack sends nothing.
     pub fn release(&self, buffer: Box<[u8]>) {
         let mut engine = self.0.borrow_mut();
         engine.transmit.release(buffer);
@@ -44,10 +43,14 @@ impl Wire {
         self.0.borrow().transmit.has_room()
     }
 
-    /// Hands a received Ethernet frame to the stack. Any bytes are safe. It is dropped unless
-    /// [`can_receive`](Self::can_receive).
-    pub fn receive(&self, frame: &[u8]) {
-        self.0.borrow_mut().receive(frame);
+    /// Hands a received packet to the stack. Any bytes are safe. It is dropped unless [`can_receive`](Self::can_receive).
+    ///
+    /// The stack takes all that a TAP hands over where `TUN_F_CSUM`, `TUN_F_TSO4` and `TUN_F_TSO6` are set: checksums that
+    /// nobody has computed, and segments of TCP that were not cut. It verifies the checksums for which the header does not vouch.
+    pub fn receive(&self, packet: &[u8]) {
+        if let Some((vouched, frame)) = header::split(packet) {
+            self.0.borrow_mut().receive(frame, vouched);
+        }
     }
 
     /// Lets the sockets send what they have, as far as there are buffers, and serves timers.
@@ -55,9 +58,9 @@ impl Wire {
         self.0.borrow_mut().poll();
     }
 
-    /// The next frame to be sent.
+    /// The next packet to be sent.
     pub fn transmit(&self) -> Option<Outgoing> {
-        self.0.borrow_mut().transmit.queued.pop_front()
+        self.0.borrow_mut().transmit.take()
     }
 
     /// When to [`poll`](Self::poll) at the latest, on the stack's clock; `None` where nothing is due.
@@ -72,60 +75,25 @@ impl Wire {
     }
 }
 
-/// Frames to be sent, and the buffers for them.
-#[derive(Debug)]
-pub(crate) struct Transmit {
-    free: Vec<Box<[u8]>>,
-    queued: VecDeque<Outgoing>,
-    headroom: usize,
-    mtu: u16,
-}
-
-impl Transmit {
-    pub(crate) fn new(link: &Link) -> Self {
-        Self { free: Vec::new(), queued: VecDeque::new(), headroom: link.headroom, mtu: link.mtu }
-    }
-
-    /// The most bytes behind the Ethernet header.
-    pub(crate) fn mtu(&self) -> usize {
-        usize::from(self.mtu)
-    }
-
-    pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty()
-    }
-
-    fn release(&mut self, buffer: Box<[u8]>) {
-        if buffer.len() >= self.headroom + ETHERNET_HEADER_LEN + self.mtu() {
-            self.free.push(buffer);
-        }
-    }
-
-    /// How many frames wait for the driver.
-    pub(crate) fn queued(&self) -> usize {
-        self.queued.len()
-    }
-
-    /// Queues a frame of `length` bytes, which `write` makes.
-    pub(crate) fn send<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        let end = self.headroom + length;
-        // smoltcp asks for a token only where `transmit` said that there is a buffer, and for no more than the MTU.
-        let Some(mut buffer) = self.free.pop_if(|buffer| buffer.len() >= end) else {
-            return write(&mut vec![0; length]);
-        };
-        let (head, rest) = buffer.split_at_mut(self.headroom);
-        head.fill(0);
-        let result = write(&mut rest[..length]);
-        self.queued.push_back(Outgoing { buffer, length: end });
-        result
-    }
-}
-
 /// The device as smoltcp sees it: one received frame at most, and the buffers for frames to be sent.
 #[derive(Debug)]
 pub(crate) struct Port<'a> {
     pub(crate) frame: Option<&'a [u8]>,
     pub(crate) transmit: &'a mut Transmit,
+    /// Whether the next frame to be sent may join the one before.
+    pub(crate) joins: bool,
+}
+
+impl<'a> Port<'a> {
+    /// With a received frame.
+    pub(crate) fn receiving(frame: &'a [u8], transmit: &'a mut Transmit) -> Self {
+        Self { frame: Some(frame), transmit, joins: false }
+    }
+
+    /// To send.
+    pub(crate) fn sending(transmit: &'a mut Transmit) -> Self {
+        Self { frame: None, transmit, joins: false }
+    }
 }
 
 impl Device for Port<'_> {
@@ -142,17 +110,20 @@ impl Device for Port<'_> {
         if !self.transmit.has_room() {
             return None;
         }
-        Some((ReceiveToken(self.frame.take()?), TransmitToken(self.transmit)))
+        Some((ReceiveToken(self.frame.take()?), TransmitToken(self.transmit, false)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Self::TxToken<'_>> {
-        if self.transmit.has_room() { Some(TransmitToken(self.transmit)) } else { None }
+        if self.transmit.has_room() { Some(TransmitToken(self.transmit, self.joins)) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = ETHERNET_HEADER_LEN + self.transmit.mtu();
+        // What comes in was verified by `classify`, as far as nobody vouched for it.
+        let transport = if self.transmit.completes_checksums() { Checksum::None } else { Checksum::Tx };
+        (capabilities.checksum.tcp, capabilities.checksum.udp) = (transport, transport);
         capabilities
     }
 }
@@ -167,10 +138,10 @@ impl phy::RxToken for ReceiveToken<'_> {
 }
 
 #[derive(Debug)]
-pub(crate) struct TransmitToken<'a>(&'a mut Transmit);
+pub(crate) struct TransmitToken<'a>(&'a mut Transmit, bool);
 
 impl phy::TxToken for TransmitToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        self.0.send(length, write)
+        self.0.send(length, self.1, write)
     }
 }

@@ -7,67 +7,101 @@ use crate::ring::{Queue, completion_entries};
 use crate::{task, time};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use slab::Slab;
-use ukvm_abi::request::{NET_HEADER_SIZE, NET_HEADERS_SIZE, Opcode, Request, Status};
-use ukvm_net_stack::{Outgoing, Wire};
+use ukvm_abi::boot_info::DeviceInfo;
+use ukvm_abi::net as abi;
+use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Request, Status};
+use ukvm_net_stack::{LONGEST_PACKET, Link, Offloads, Outgoing, Wire};
 
 /// The most requests under way in each direction.
 const MOST: usize = 128;
 /// The fewest.
 const LEAST: usize = 16;
-/// What the buffers of one direction take at most, in bytes, unless the fewest take more.
+/// What the buffers of one direction take at most, in bytes, unless the fewest take more. Not for large frames.
 const MEMORY: usize = 1 << 20;
+/// The part of the heap that buffers to receive large frames in may take. They are touched only as frames come.
+const LARGE_RECEIVE_PART: usize = 8;
+/// The part of the heap that buffers to send large frames from may take. They are made when they are needed.
+const LARGE_SEND_PART: usize = 32;
+/// The most large frames under way to the device.
+const MOST_LARGE: usize = 32;
 /// Bytes of a VLAN tag (IEEE 802.1Q), which a frame may have beyond the MTU.
 const VLAN_TAG: usize = 4;
 /// How long a receive that failed rests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Offset of `flags` in the header of a frame (`struct virtio_net_hdr`).
-const FLAGS: usize = 0;
-/// In `flags`: the checksum is yet to be computed.
-const NEEDS_CSUM: u8 = 1;
-/// Offset of `gso_type` in the header of a frame: not 0 where the frame is made of several segments.
-const GSO_TYPE: usize = 1;
-
-/// How many buffers a driver has for each direction, and the bytes of each.
-fn buffers(mtu: u16) -> (usize, usize) {
-    let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(mtu);
-    ((MEMORY / size).min(MOST).min(completion_entries() / 4).max(LEAST), size)
+/// How many buffers a driver has, and how large they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buffers {
+    receiving: usize,
+    receive_size: usize,
+    sending: usize,
+    send_size: usize,
+    sending_large: usize,
 }
 
-/// The bytes of a driver's buffers.
-pub(super) fn memory(mtu: u16) -> usize {
-    let (count, size) = buffers(mtu);
-    2 * count * size
+impl Buffers {
+    /// For the device with this information, in a guest with a heap of so many bytes.
+    pub(super) fn new(info: &DeviceInfo, heap: usize) -> Self {
+        let most = MOST.min(completion_entries() / 4);
+        let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(info.mtu);
+        let sending = (MEMORY / size).min(most).max(LEAST);
+        let (receiving, receive_size) = if info.features & (abi::GUEST_TSO4 | abi::GUEST_TSO6) != 0 {
+            ((heap / LARGE_RECEIVE_PART / abi::LONGEST).min(most).max(LEAST), abi::LONGEST)
+        } else {
+            (sending, size)
+        };
+        let cuts = info.features & (abi::HOST_TSO4 | abi::HOST_TSO6) != 0;
+        let sending_large = if cuts { (heap / LARGE_SEND_PART / LONGEST_PACKET).min(MOST_LARGE) } else { 0 };
+        Self { receiving, receive_size, sending, send_size: size, sending_large }
+    }
+
+    /// Their bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.receiving * self.receive_size
+            + self.sending * self.send_size
+            + self.sending_large * LONGEST_PACKET
+    }
+
+    /// The device as the stack sees it.
+    pub(super) fn link(&self, info: &DeviceInfo) -> Link {
+        let has = |feature| info.features & feature != 0;
+        let offloads = Offloads {
+            checksum: has(abi::CSUM),
+            tso4: has(abi::HOST_TSO4),
+            tso6: has(abi::HOST_TSO6),
+            large_buffers: self.sending_large,
+        };
+        Link { mac: info.mac, mtu: info.mtu, buffers: self.sending, offloads }
+    }
 }
 
 /// Drives `wire` by a task of its own, for ever.
-pub(super) fn drive(handle: u32, mtu: u16, wire: Wire) {
-    let (count, size) = buffers(mtu);
-    for _ in 0..count {
-        wire.release(vec![0; size].into());
-    }
+pub(super) fn drive(handle: u32, buffers: &Buffers, wire: Wire) {
+    let Buffers { receiving, receive_size, sending, .. } = *buffers;
     let mut driver = Driver {
         handle,
-        queue: Queue::new(2 * count),
+        queue: Queue::new(receiving + sending),
         wire,
-        receiving: (0..count).map(|_| vec![0; size].into()).collect(),
-        arrived: VecDeque::with_capacity(count),
+        receiving,
+        receive_size,
+        area: Box::new_uninit_slice(receiving * receive_size),
+        arrived: VecDeque::with_capacity(receiving),
         failed: Vec::new(),
         retry: None,
-        sending: Slab::with_capacity(count),
+        sending: Slab::with_capacity(sending),
         woke_others: false,
         sleep: None,
         complained: false,
     };
     drop(task::spawn(async move {
-        for token in 0..driver.receiving.len() {
+        for token in 0..driver.receiving {
             driver.post(token as u32);
         }
         poll_fn(|context| driver.turn(context)).await
@@ -78,8 +112,12 @@ struct Driver {
     handle: u32,
     queue: Queue,
     wire: Wire,
-    /// The buffers to receive in; a buffer's index is its token.
-    receiving: Vec<Box<[u8]>>,
+    /// How many buffers there are to receive in; a buffer's index is its token.
+    receiving: usize,
+    /// The bytes of each.
+    receive_size: usize,
+    /// The buffers to receive in, one after the other. Not zeroed: what no frame comes to is never touched.
+    area: Box<[MaybeUninit<u8>]>,
     /// Received and not yet shown to the stack: tokens, and bytes with the header.
     arrived: VecDeque<(u32, usize)>,
     /// Tokens of buffers whose requests failed, to be tried again after a pause.
@@ -118,7 +156,7 @@ impl Driver {
 
     fn take_completions(&mut self) {
         while let Some((token, result)) = self.queue.take() {
-            let receiving = self.receiving.len();
+            let receiving = self.receiving;
             match ((token as usize).checked_sub(receiving), result) {
                 (None, Ok(length)) => self.arrived.push_back((token, length as usize)),
                 (None, Err(status)) => {
@@ -144,15 +182,11 @@ impl Driver {
             && self.wire.can_receive()
             && let Some((token, length)) = self.arrived.pop_front()
         {
-            let bytes = &self.receiving[token as usize];
-            let (header, frame) = bytes[..length.min(bytes.len())].split_at(NET_HEADER_SIZE.min(length));
-            // The guest has not offered the host to take either.
-            let plain = header.get(FLAGS).is_some_and(|flags| flags & NEEDS_CSUM == 0)
-                && header.get(GSO_TYPE) == Some(&0);
-            if plain {
-                self.wire.receive(frame);
-                any = true;
-            }
+            let buffer = &self.area[token as usize * self.receive_size..][..length.min(self.receive_size)];
+            // SAFETY: the monitor has written `length` bytes to the buffer of this token, and the buffer is ours again.
+            let packet = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast(), buffer.len()) };
+            self.wire.receive(packet);
+            any = true;
             self.post(token);
         }
         any
@@ -160,7 +194,7 @@ impl Driver {
 
     /// Has the device receive into a buffer.
     fn post(&mut self, token: u32) {
-        let buffer = &mut self.receiving[token as usize];
+        let buffer = &mut self.area[token as usize * self.receive_size..][..self.receive_size];
         let request = Request {
             opcode: Opcode::NetReceive as u16,
             device: self.handle,
@@ -185,7 +219,7 @@ impl Driver {
         };
         // SAFETY: the buffer stays among those under way, untouched, until its token comes back from the queue; the
         // driver's task never ends and is never cancelled.
-        unsafe { self.queue.submit(request, (self.receiving.len() + key) as u32) };
+        unsafe { self.queue.submit(request, (self.receiving + key) as u32) };
     }
 
     /// Ready once the stack's deadline is there, or a failed receive has rested.

@@ -26,7 +26,6 @@ use crate::{entropy, time};
 use core::fmt;
 use core::ops::Deref;
 use ukvm_abi::manifest::DeviceKind;
-use ukvm_net_stack::Link;
 
 /// The devices that have a stack, a bit for each handle; a program has 64 devices at most.
 static OPENED: Local<u64> = Local::new(0);
@@ -76,20 +75,21 @@ impl Stack {
         if OPENED.with(|opened| *opened & bit != 0) {
             return Err(OpenError::InUse);
         }
+        let boot_info = crate::boot_info();
+        let heap = (boot_info.heap.length + boot_info.small_heap.length) as usize;
+        let buffers = device::Buffers::new(info, heap);
         config.buffer_memory.get_or_insert_with(|| {
-            let boot_info = crate::boot_info();
-            let heap = (boot_info.heap.length + boot_info.small_heap.length) as usize;
             // The rest is for what the program does with its connections.
-            heap.saturating_sub(device::memory(info.mtu)) / 4 * 3
+            heap.saturating_sub(buffers.memory()) / 4 * 3
         });
         let mut seed = [0; 8];
         entropy::fill(&mut seed);
-        let link = Link { mac: info.mac, mtu: info.mtu, headroom: ukvm_abi::request::NET_HEADER_SIZE };
+        let link = buffers.link(info);
         let (stack, wire) =
             ukvm_net_stack::Stack::new(&link, &config, u64::from_ne_bytes(seed), time::monotonic)
                 .map_err(OpenError::Config)?;
         OPENED.with(|opened| *opened |= bit);
-        device::drive(handle, info.mtu, wire);
+        device::drive(handle, &buffers, wire);
         Ok(Self { stack, mac: info.mac, mtu: info.mtu })
     }
 

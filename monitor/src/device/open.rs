@@ -11,9 +11,14 @@ use crate::stderr::say_briefly;
 use std::sync::Arc;
 use ukvm_abi::boot_info::{DEVICE_MAPPED, DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::manifest::MAX_NAME;
+use ukvm_abi::net::{GUEST_TSO4, GUEST_TSO6};
 
 /// Devices by handle less 1; `None`: declared as optional, and absent.
 pub type Devices = Vec<Option<Box<dyn Device>>>;
+
+/// The least memory of a guest, in bytes, to which a network device offers large frames to receive: each takes a buffer of 64 KiB, of
+/// which a guest needs many.
+const LARGE_FRAMES: u64 = 32 << 20;
 
 /// The devices of a guest, as they were opened.
 #[derive(Debug, Default)]
@@ -54,11 +59,12 @@ pub fn open_devices(image: &Image, bindings: Vec<Binding>, memory: u64) -> Resul
         let (mut mapping, mut way) = (None, "");
         opened.devices.push(match binding {
             Binding::Net(config) => {
-                let net = Net::open(&config)?;
+                let too_much = if memory < LARGE_FRAMES { GUEST_TSO4 | GUEST_TSO6 } else { 0 };
+                let net = Net::open(&config, declared.features & !too_much)?;
                 if let Some(warning) = net.warning() {
                     say_briefly(&format_args!("warning: {warning}"));
                 }
-                (info.mac, info.mtu) = (net.mac(), net.mtu());
+                (info.mac, info.mtu, info.features) = (net.mac(), net.mtu(), net.features());
                 Some(Box::new(net))
             }
             Binding::Disk { config, may_map } => {

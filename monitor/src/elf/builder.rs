@@ -51,8 +51,8 @@ static MANIFEST: Manifest<'_> = Manifest {
     min_memory: 16 << 20,
     stack_size: 1 << 20,
     devices: &[
-        Device { kind: DeviceKind::Net, flags: OPTIONAL, name: "service" },
-        Device { kind: DeviceKind::Block, flags: WRITABLE, name: "data" },
+        Device { kind: DeviceKind::Net, flags: OPTIONAL, name: "service", features: 0x181 },
+        Device { kind: DeviceKind::Block, flags: WRITABLE, name: "data", features: 0 },
     ],
 };
 static OUR_NOTE: [u8; note::size(2)] = note::encode(&MANIFEST);

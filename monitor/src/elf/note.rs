@@ -36,6 +36,8 @@ pub struct Declared {
     pub optional: bool,
     /// Its name, unique among the devices of its kind: 1 to 32 of `A-Z a-z 0-9 - _ .`.
     pub name: String,
+    /// The features that it can make use of: any bits.
+    pub features: u64,
 }
 
 impl From<ManifestView<'_>> for Manifest {
@@ -45,6 +47,7 @@ impl From<ManifestView<'_>> for Manifest {
             writable: device.flags & WRITABLE != 0,
             optional: device.flags & OPTIONAL != 0,
             name: device.name.to_owned(),
+            features: device.features,
         });
         Self {
             abi_version: view.abi_version(),

@@ -34,15 +34,20 @@ fn a_valid_file_says_what_it_is() {
     assert_eq!(image.span(), 0..0x5000);
     assert_eq!(image.alignment(), 0x1000);
     assert_eq!(image.segments().len(), 3);
-    let device =
-        |kind, writable, optional, name: &str| Declared { kind, writable, optional, name: name.into() };
+    let device = |kind, writable, optional, name: &str, features| Declared {
+        kind,
+        writable,
+        optional,
+        name: name.into(),
+        features,
+    };
     let manifest = Manifest {
         abi_version: 1,
         min_memory: 16 << 20,
         stack_size: 1 << 20,
         devices: vec![
-            device(DeviceKind::Net, false, true, "service"),
-            device(DeviceKind::Block, true, false, "data"),
+            device(DeviceKind::Net, false, true, "service", 0x181),
+            device(DeviceKind::Block, true, false, "data", 0),
         ],
     };
     assert_eq!(image.manifest(), &manifest);

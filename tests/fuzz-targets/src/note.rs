@@ -41,8 +41,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         min_memory: 16 << 20,
         stack_size: 1 << 20,
         devices: &[
-            Device { kind: DeviceKind::Net, flags: OPTIONAL, name: "service" },
-            Device { kind: DeviceKind::Block, flags: WRITABLE, name: "data" },
+            Device { kind: DeviceKind::Net, flags: OPTIONAL, name: "service", features: 0x181 },
+            Device { kind: DeviceKind::Block, flags: WRITABLE, name: "data", features: 0 },
         ],
     });
     let other = [[4, 0, 0, 0], [4, 0, 0, 0], [3, 0, 0, 0], *b"GNU\0", [1, 2, 3, 4]].concat();

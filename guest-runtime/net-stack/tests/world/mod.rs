@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
-use ukvm_net_stack::{Config, IpEndpoint, Link, Stack, Wire};
+use ukvm_net_stack::{Config, HEADER_SIZE, IpEndpoint, Link, Offloads, Stack, Wire};
 
 /// The MTU of the cable, in bytes.
 pub(crate) const MTU: u16 = 1500;
@@ -19,8 +19,6 @@ pub(crate) const MTU: u16 = 1500;
 const BUFFERS: usize = 64;
 /// How long a frame is on the cable.
 const LATENCY: Duration = Duration::from_micros(50);
-/// Bytes in front of a frame, as on a device with a header.
-const HEADROOM: usize = 10;
 
 thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(Duration::from_secs(1)) };
@@ -89,15 +87,11 @@ impl World {
                 config.addresses.push(text.parse().unwrap());
             }
             change(side, &mut config);
-            let link = Link { mac: mac(side), mtu: MTU, headroom: HEADROOM };
+            let offloads = Offloads::default();
+            let link = Link { mac: mac(side), mtu: MTU, buffers: BUFFERS, offloads };
             Stack::new(&link, &config, 42 + side as u64, now).unwrap()
         });
         let [(stack_0, wire_0), (stack_1, wire_1)] = ends;
-        for wire in [&wire_0, &wire_1] {
-            for _ in 0..BUFFERS {
-                wire.release(vec![0xaa; HEADROOM + 14 + usize::from(MTU)].into());
-            }
-        }
         Self {
             stacks: [stack_0, stack_1],
             wires: [wire_0, wire_1],
@@ -156,7 +150,7 @@ impl World {
             || wire.deadline().is_some_and(|deadline| deadline <= now());
         while self.cable[side].front().is_some_and(|(when, _)| *when <= now()) && wire.can_receive() {
             let (_, frame) = self.cable[side].pop_front().unwrap();
-            wire.receive(&frame);
+            wire.receive(&[&[0; HEADER_SIZE], &frame[..]].concat());
             active = true;
         }
         if active {
@@ -166,8 +160,8 @@ impl World {
         wire.register(&Waker::from(self.flags[side].clone()));
         while let Some(out) = wire.transmit() {
             active = true;
-            assert_eq!(out.buffer[..HEADROOM], [0; HEADROOM]);
-            for frame in (self.tap)(side, out.buffer[HEADROOM..out.length].to_vec()) {
+            assert_eq!(out.buffer[..HEADER_SIZE], [0; HEADER_SIZE]);
+            for frame in (self.tap)(side, out.buffer[HEADER_SIZE..out.length].to_vec()) {
                 self.cable[1 - side].push_back((now() + LATENCY, frame));
             }
             wire.release(out.buffer);

@@ -17,12 +17,11 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use tap::Tap;
+use ukvm_abi::net::{self, LONGEST};
 use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Status};
 
 /// The shortest thing to send: both headers.
 const SHORTEST: usize = NET_HEADERS_SIZE;
-/// The longest: the headers, a VLAN tag (4 bytes) and the largest IPv4 packet, which the host may cut into segments.
-const LONGEST: usize = SHORTEST + 4 + 65535;
 /// Frames read in one go: as many as a guest can have buffers posted.
 const MOST_AT_ONCE: usize = 512;
 
@@ -31,6 +30,7 @@ const MOST_AT_ONCE: usize = 512;
 pub struct Net {
     tap: Tap,
     mac: [u8; 6],
+    features: u64,
     sends: VecDeque<Pending>,
     receives: VecDeque<Pending>,
     /// The interface has been deleted: nothing will come, and the descriptor would poll as ready for ever.
@@ -49,13 +49,13 @@ struct Pending {
 
 impl Net {
     /// Attaches what is behind a network device. An interface that does not exist is made, brought up, and vanishes with this
-    /// value.
+    /// value. `offered` are the [features](ukvm_abi::net) that the guest can make use of.
     ///
     /// # Errors
     ///
     /// One sentence where there are no TAPs here (66), this is not permitted (77), the name can't be one (64), or the interface
     /// is in use, of another kind, or the hardware address is that of a group (78).
-    pub fn open(config: &NetConfig) -> Result<Self, Error> {
+    pub fn open(config: &NetConfig, offered: u64) -> Result<Self, Error> {
         if let Some(mac) = config.mac.filter(|&mac| !mac::is_unicast(mac)) {
             let [a, b, c, d, e, f] = mac;
             return Err(Error::new(
@@ -70,7 +70,10 @@ impl Net {
             NetSource::Tap(name) => Tap::open(name)?,
             NetSource::Fd(fd) => Tap::of_descriptor(*fd)?,
         };
+        let features = net::consistent(offered);
+        let features = features & !net::RECEIVE | tap.set_offloads(features & net::RECEIVE);
         Ok(Self {
+            features,
             mac: config.mac.unwrap_or_else(|| mac::default_for(tap.name())),
             log: Log::new(format!("network interface `{}`", tap.name())),
             tap,
@@ -94,6 +97,12 @@ impl Net {
         self.tap.mtu()
     }
 
+    /// The [features](ukvm_abi::net) in use.
+    #[must_use]
+    pub fn features(&self) -> u64 {
+        self.features
+    }
+
     /// The name of the interface.
     #[must_use]
     pub fn tap_name(&self) -> &str {
@@ -108,7 +117,7 @@ impl Net {
 
     /// The bytes that a buffer must have to receive in: any frame but one with a VLAN tag fits.
     fn shortest_receive(&self) -> usize {
-        SHORTEST + usize::from(self.tap.mtu())
+        net::least_receive_buffer(self.features, self.tap.mtu())
     }
 
     /// Sends; `false` if that has to wait.

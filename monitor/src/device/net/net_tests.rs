@@ -62,11 +62,11 @@ fn config(name: &str) -> NetConfig {
 }
 
 fn open(name: &str) -> Rig<Net> {
-    Rig::new(Net::open(&config(name)).unwrap())
+    Rig::new(Net::open(&config(name), 0).unwrap())
 }
 
 fn refused(config: &NetConfig) -> (ErrorKind, String) {
-    let error = Net::open(config).unwrap_err();
+    let error = Net::open(config, 0).unwrap_err();
     (error.kind(), error.to_string())
 }
 
@@ -380,7 +380,7 @@ fn interfaces_that_are_refused() {
             )
         );
         let own = NetConfig { mac: Some([2, 0, 0, 0, 0, 7]), ..config("tap0") };
-        assert_eq!(Net::open(&own).unwrap().mac(), [2, 0, 0, 0, 0, 7]);
+        assert_eq!(Net::open(&own, 0).unwrap().mac(), [2, 0, 0, 0, 0, 7]);
 
         // One that belongs to somebody else, and then none at all, without privileges.
         let other = attach("others", libc::IFF_TAP);
@@ -430,9 +430,9 @@ fn a_descriptor_of_a_tap() {
         set_up("tap0", true);
         let before = flags(tap.as_raw_fd());
         assert_eq!(before & libc::O_NONBLOCK, 0);
-        let mut rig = Rig::new(Net::open(&of_descriptor(tap.as_raw_fd())).unwrap());
+        let mut rig = Rig::new(Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap());
         assert_eq!((rig.device.mtu(), rig.device.tap_name(), rig.device.warning()), (1500, "tap0", None));
-        assert_eq!(rig.device.mac(), Net::open(&of_descriptor(tap.as_raw_fd())).unwrap().mac());
+        assert_eq!(rig.device.mac(), Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap().mac());
         assert_eq!(flags(tap.as_raw_fd()), before);
         let peer = Peer::new("tap0");
         // The description waits, we do not.
@@ -452,7 +452,7 @@ fn a_descriptor_of_a_tap() {
         // From another namespace, with an interface of the same name here.
         // SAFETY: the call has no preconditions.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
-            let net = Net::open(&of_descriptor(tap.as_raw_fd())).unwrap();
+            let net = Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap();
             assert_eq!(net.mtu(), 1500);
             assert!(net.warning().unwrap().contains("in another network namespace"));
         }

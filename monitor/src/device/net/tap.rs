@@ -5,6 +5,7 @@ use crate::device::nowait::{self, uninterrupted};
 use crate::error::{Error, ErrorKind};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use ukvm_abi::net::{GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
 use ukvm_abi::request::NET_HEADER_SIZE;
 use vm_memory::VolatileSlice;
 
@@ -103,6 +104,15 @@ impl Tap {
         Ok(Self { fd: tap, name, mtu, warning, io_flags })
     }
 
+    /// Has the driver leave to the guest what it takes, by its [features](ukvm_abi::net) to receive. Those that are now in use: where
+    /// the driver refuses some, it does their work itself, as before.
+    pub(super) fn set_offloads(&self, wanted: u64) -> u64 {
+        accepted(wanted, |offloads| {
+            // SAFETY: the ioctl takes its flags by value.
+            unsafe { libc::ioctl(self.fd(), libc::TUNSETOFFLOAD, offloads) == 0 }
+        })
+    }
+
     /// The interface's name.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -144,6 +154,20 @@ impl Tap {
     }
 }
 
+/// The most of `wanted` for which `set` takes the driver's flags.
+fn accepted(wanted: u64, mut set: impl FnMut(libc::c_ulong) -> bool) -> u64 {
+    let flags =
+        [(GUEST_CSUM, libc::TUN_F_CSUM), (GUEST_TSO4, libc::TUN_F_TSO4), (GUEST_TSO6, libc::TUN_F_TSO6)];
+    for features in [wanted, wanted & GUEST_CSUM] {
+        let wanted = flags.iter().filter(|(feature, _)| features & feature != 0);
+        let offloads = wanted.fold(0, |offloads, (_, flag)| offloads | libc::c_ulong::from(*flag));
+        if offloads != 0 && set(offloads) {
+            return features;
+        }
+    }
+    0
+}
+
 fn open_driver() -> Result<OwnedFd, Error> {
     use std::os::unix::fs::OpenOptionsExt;
     let opened = std::fs::File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE);
@@ -160,7 +184,7 @@ fn open_driver() -> Result<OwnedFd, Error> {
     })
 }
 
-/// Sets what the descriptor's frames look like: the ABI's header, and no work left for the guest to do on frames that come in.
+/// Sets what the descriptor's frames look like: the ABI's header, and for now no work left for the guest to do on frames that come in.
 fn set_header(tap: &OwnedFd) -> io::Result<()> {
     let size = NET_HEADER_SIZE as libc::c_int;
     // SAFETY: the ioctl reads one int.

@@ -14,7 +14,7 @@ use ukvm_abi::ring::{
 
 ukvm_runtime::program! {
     main = main;
-    net lan: optional;
+    net lan: plain, optional;
     block data: optional;
     block scratch: writable, optional;
 }

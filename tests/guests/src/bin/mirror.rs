@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use test_guests::{Raw, bare, console_write};
 use ukvm_abi::request::{NET_HEADER_SIZE, Opcode, Request};
 
-ukvm_runtime::program! { main = main; net lan; block data: optional; }
+ukvm_runtime::program! { main = main; net lan: plain; block data: optional; }
 
 /// Frames under way.
 const SLOTS: usize = 64;

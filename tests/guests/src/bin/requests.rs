@@ -5,7 +5,7 @@
 use test_guests::{Raw, bare, console_write};
 use ukvm_abi::request::{Opcode, Request};
 
-ukvm_runtime::program! { main = main; net lan: optional; block data: optional; }
+ukvm_runtime::program! { main = main; net lan: plain, optional; block data: optional; }
 
 async fn main() {
     let mut raw = Raw::take();
