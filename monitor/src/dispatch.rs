@@ -10,6 +10,7 @@ use crate::interrupt::{Interrupts, Pending, Timer};
 use crate::layout::Layout;
 use crate::memory::{GuestBuffer, Memory, SharedArea};
 use crate::outcome::Cause;
+use crate::spin::{SPIN, may_spin};
 use crate::stderr::say_briefly;
 use std::io;
 use std::os::fd::RawFd;
@@ -40,6 +41,8 @@ pub struct Dispatch {
     interrupts: Interrupts,
     shutdown: Shutdown,
     grace: Duration,
+    /// Whether it may look again for a moment before it sleeps.
+    may_spin: bool,
     /// Kept between waits, so that none allocates.
     wanted: Vec<(RawFd, libc::c_short)>,
     polled: Vec<libc::pollfd>,
@@ -130,6 +133,7 @@ impl Dispatch {
             interrupts,
             shutdown: Shutdown::default(),
             grace,
+            may_spin: may_spin(),
             wanted: Vec::new(),
             polled: Vec::new(),
         }
@@ -371,29 +375,58 @@ impl Dispatch {
     fn wait_for_devices(&mut self, deadline: u64) {
         self.wanted.clear();
         self.console.wait_for(&mut self.wanted);
-        for device in self.devices.iter().flatten() {
+        // All are asked, so that none answers later for what was long ago.
+        let mut expects_more = false;
+        for device in self.devices.iter_mut().flatten() {
             device.wait_for(&mut self.wanted);
+            expects_more |= device.expects_more();
         }
-        self.wait(deadline);
+        if !(expects_more && self.may_spin && self.look_again(deadline)) {
+            self.wait(deadline);
+        }
+    }
+
+    /// Looks for a moment at what is in `wanted`. Whether there is a reason not to wait.
+    fn look_again(&mut self, deadline: u64) -> bool {
+        let end = deadline.min(self.clock.now().saturating_add(SPIN.as_nanos() as u64));
+        while !self.interrupts.came() {
+            if self.poll(Some(Duration::ZERO)) {
+                break;
+            }
+            if self.clock.now() >= end {
+                return end == deadline;
+            }
+            std::hint::spin_loop();
+        }
+        true
     }
 
     /// Waits for what is in `wanted`, for something from outside, or for the deadline.
     fn wait(&mut self, deadline: u64) {
-        self.wanted.push((self.interrupts.event(), libc::POLLIN));
-        self.polled.clear();
-        self.polled.extend(self.wanted.iter().map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }));
         let left = Duration::from_nanos(deadline.saturating_sub(self.clock.now()));
-        let time =
-            libc::timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        let time = if deadline == u64::MAX { std::ptr::null() } else { &raw const time };
-        // SAFETY: the array is live and of this length; `time` is null or live; a null mask leaves the signals as they are.
-        // Whether it was a descriptor, the time or a signal is found out by looking.
-        unsafe {
-            libc::ppoll(self.polled.as_mut_ptr(), self.polled.len() as libc::nfds_t, time, std::ptr::null())
-        };
+        self.poll((deadline != u64::MAX).then_some(left));
         if self.polled.last().is_some_and(|event| event.revents != 0) {
             self.interrupts.clear_event();
         }
+    }
+
+    /// Waits for what is in `wanted` or for something from outside, no longer than `time`. Whether there is any of them.
+    fn poll(&mut self, time: Option<Duration>) -> bool {
+        let outside = (self.interrupts.event(), libc::POLLIN);
+        self.polled.clear();
+        let all = self.wanted.iter().chain(std::iter::once(&outside));
+        self.polled.extend(all.map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }));
+        let time = time.map(|time| libc::timespec {
+            tv_sec: time.as_secs().cast_signed(),
+            tv_nsec: time.subsec_nanos().into(),
+        });
+        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the array is live and of this length; `time` is null or live; a null mask leaves the signals as they are.
+        // Whether it was a descriptor, the time or a signal is found out by looking.
+        let ready = unsafe {
+            libc::ppoll(self.polled.as_mut_ptr(), self.polled.len() as libc::nfds_t, time, std::ptr::null())
+        };
+        ready > 0
     }
 }
 

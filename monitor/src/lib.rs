@@ -33,6 +33,7 @@ pub mod paging;
 pub mod random;
 pub mod report;
 pub mod slots;
+pub mod spin;
 pub mod stderr;
 pub mod vcpu;
 pub mod vm;

@@ -23,6 +23,7 @@ use crate::outcome::{Cause, Outcome};
 use crate::paging::Tables;
 use crate::random::Random;
 use crate::slots;
+use crate::spin::sleep_exactly;
 use crate::stderr::say_briefly;
 use crate::vcpu::{Exit, Vcpu, cpuid, state};
 use kvm_bindings::kvm_regs;
@@ -210,6 +211,8 @@ impl Vm {
     }
 
     fn run_to_stop(&mut self) -> Stop {
+        // Deadlines are kept all the same where this is refused, only later.
+        let _ = sleep_exactly();
         if let Some(timeout) = self.timeout
             && let Err(error) = self.dispatch.interrupts().arm(Timer::Timeout, timeout)
         {

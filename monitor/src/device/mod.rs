@@ -54,6 +54,12 @@ pub trait Device: std::fmt::Debug {
     /// pushed to `wanted`. Pushes nothing where nothing is pending.
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>);
 
+    /// Whether something came from the host, since this was asked last, that more is likely to follow at once, as frames do. Dispatch
+    /// then looks again for a moment before it sleeps.
+    fn expects_more(&mut self) -> bool {
+        false
+    }
+
     /// What it has done so far.
     fn counters(&self) -> Counters;
 }

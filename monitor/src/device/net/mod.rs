@@ -37,6 +37,8 @@ pub struct Net {
     gone: bool,
     /// The interface is down, and the log says so.
     down: bool,
+    /// A frame came since dispatch has asked.
+    came: bool,
     counters: Counters,
     log: Log,
 }
@@ -81,6 +83,7 @@ impl Net {
             receives: VecDeque::new(),
             gone: false,
             down: false,
+            came: false,
             counters: Counters::default(),
         })
     }
@@ -170,6 +173,7 @@ impl Net {
                     continue;
                 }
                 Ok(count) => {
+                    self.came = true;
                     self.counters.bytes_in += count as u64;
                     self.counters.requests_in += 1;
                     Ok(count as u64)
@@ -242,6 +246,10 @@ impl Device for Net {
         if events != 0 {
             wanted.push((self.tap.fd(), events));
         }
+    }
+
+    fn expects_more(&mut self) -> bool {
+        std::mem::take(&mut self.came) && !self.receives.is_empty() && !self.gone
     }
 
     fn counters(&self) -> Counters {
