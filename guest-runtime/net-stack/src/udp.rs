@@ -1,8 +1,8 @@
 //! UDP sockets.
 //!
-//! A datagram goes straight from [`UdpSocket::send_to`] into a frame. Only one whose receiver's hardware address is not known
-//! yet is parked, in a smoltcp socket of its own: smoltcp would otherwise let it hold up all that follow, for ever if the
-//! receiver does not exist.
+//! A datagram goes straight from [`UdpSocket::send_to`] into a frame, by way of a smoltcp socket that serves all in turn. Only one
+//! whose receiver's hardware address is not known yet is parked, with that socket, in whose place comes a new one: smoltcp would
+//! otherwise let it hold up all that follow, for ever if the receiver does not exist.
 
 use crate::Stack;
 use crate::config::UdpOptions;
@@ -32,12 +32,19 @@ pub(crate) struct Datagrams {
     /// The sockets that receive, and only that.
     pub(crate) receivers: SocketSet<'static>,
     ports: BTreeMap<u16, SocketHandle>,
+    /// The socket from which the next datagram is sent.
+    sender: Option<(SocketSet<'static>, SocketHandle)>,
     parked: VecDeque<(Instant, SocketSet<'static>)>,
 }
 
 impl Datagrams {
     pub(crate) fn new() -> Self {
-        Self { receivers: SocketSet::new(Vec::new()), ports: BTreeMap::new(), parked: VecDeque::new() }
+        Self {
+            receivers: SocketSet::new(Vec::new()),
+            ports: BTreeMap::new(),
+            sender: None,
+            parked: VecDeque::new(),
+        }
     }
 
     /// When parked datagrams are to be tried again.
@@ -208,25 +215,22 @@ impl UdpSocket {
             return Poll::Pending;
         }
         engine.tick();
-        // One datagram, so that it holds up no other.
-        let mut socket = Socket::new(
-            PacketBuffer::new(vec![], vec![]),
-            PacketBuffer::new(vec![PacketMetadata::EMPTY; 1], vec![0; bytes.len()]),
-        );
+        let mtu = engine.transmit.mtu();
+        let (mut sockets, handle) = engine.datagrams.sender.take().unwrap_or_else(|| sender(mtu));
+        let socket: &mut Socket<'static> = sockets.get_mut(handle);
+        socket.close();
         let to = UdpMetadata { local_address: source, ..to };
-        let queued = socket.bind(self.port).is_ok() && socket.send_slice(bytes, to).is_ok();
-        if !queued {
+        if socket.bind(self.port).is_err() || socket.send_slice(bytes, to).is_err() {
             return Poll::Ready(Err(UdpError::Unreachable));
         }
-        let mut sockets = SocketSet::new(Vec::with_capacity(1));
-        sockets.add(socket);
         let queued = engine.transmit.queued();
         engine.send_from(&mut sockets);
-        let now = engine.now;
-        if engine.interface.poll_at(now, &sockets).is_some() {
+        if !sockets.get::<Socket<'static>>(handle).can_send() {
             let asked = engine.transmit.queued() > queued;
             engine.park(sockets);
             engine.ask(address, None, asked);
+        } else {
+            engine.datagrams.sender = Some((sockets, handle));
         }
         engine.wake_driver();
         Poll::Ready(Ok(()))
@@ -239,6 +243,17 @@ impl Drop for UdpSocket {
         engine.datagrams.ports.remove(&self.port);
         engine.datagrams.receivers.remove(self.handle);
     }
+}
+
+/// A socket that sends one datagram at a time, so that none holds up another, on a link with this MTU.
+fn sender(mtu: usize) -> (SocketSet<'static>, SocketHandle) {
+    let socket = Socket::new(
+        PacketBuffer::new(vec![], vec![]),
+        PacketBuffer::new(vec![PacketMetadata::EMPTY; 1], vec![0; mtu]),
+    );
+    let mut sockets = SocketSet::new(Vec::with_capacity(1));
+    let handle = sockets.add(socket);
+    (sockets, handle)
 }
 
 /// A ring for datagrams; `None` where it would be empty or there is no memory for it.
