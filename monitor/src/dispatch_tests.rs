@@ -6,6 +6,7 @@ use crate::memory::PAGE;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use ukvm_abi::ring::{self, AREA_SIZE, GuestRing, Shape as Rings, SharedWords};
 
@@ -211,6 +212,49 @@ fn a_deadline_is_kept() {
     guest.ring.set_deadline(start + 3_000_000);
     guest.dispatch.enter().unwrap();
     assert!(guest.dispatch.clock.now() >= start + 3_000_000);
+}
+
+/// A device to which something has come each time that it is asked, and of which nothing more can be had.
+#[derive(Debug)]
+struct Hopeful {
+    asked: Arc<AtomicU32>,
+}
+
+impl Device for Hopeful {
+    fn submit(&mut self, _: &DeviceRequest, _: &Arc<Memory>, _: &mut dyn Completions) {}
+
+    fn advance(&mut self, _: &Arc<Memory>, _: &mut dyn Completions) {}
+
+    fn wait_for(&self, _: &mut Vec<(RawFd, libc::c_short)>) {}
+
+    fn expects_more(&mut self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+#[test]
+fn looking_again_ends_in_time() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let hopeful = Hopeful { asked: Arc::clone(&asked) };
+    let mut guest = Guest::with(|_| vec![Some(Box::new(hopeful))]);
+    guest.dispatch.may_spin = true;
+    // A deadline within the look, and one after it.
+    for left in [5_000, 3_000_000] {
+        let start = guest.dispatch.clock.now();
+        guest.ring.set_deadline(start + left);
+        guest.dispatch.enter().unwrap();
+        assert!(guest.dispatch.clock.now() >= start + left);
+    }
+    // It sleeps after a look, whatever the device says; a sleep may end a little early.
+    assert!((2..=4).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
+    guest.dispatch.interrupts().arm(Timer::Timeout, Duration::from_micros(20)).unwrap();
+    guest.ring.set_deadline(u64::MAX);
+    assert!(matches!(guest.dispatch.enter(), Err(Stop::Ended(Cause::Timeout))));
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod elf;
 pub mod files;
 pub mod network;
 pub mod rig;
+pub mod routing;
 pub mod run;
 pub mod suite;
 pub mod terminal;

@@ -19,6 +19,7 @@ mod lifecycle;
 mod manifest;
 mod memory;
 mod net;
+mod offloads;
 mod options;
 mod runtime;
 mod services;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         manifest::TESTS,
         memory::TESTS,
         net::TESTS,
+        offloads::TESTS,
         options::TESTS,
         runtime::TESTS,
         services::TESTS,

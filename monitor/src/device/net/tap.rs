@@ -298,3 +298,26 @@ fn user() -> String {
     });
     name.unwrap_or(uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_refuses_is_not_in_use() {
+        let all = GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6;
+        let asked = |wanted, takes: &[libc::c_uint]| {
+            let mut asked = Vec::new();
+            let features = accepted(wanted, |flags| {
+                asked.push(flags as libc::c_uint);
+                takes.contains(&(flags as libc::c_uint))
+            });
+            (features, asked)
+        };
+        assert_eq!(asked(all, &[7, 1]), (all, vec![7]));
+        assert_eq!(asked(all, &[1]), (GUEST_CSUM, vec![7, 1]));
+        assert_eq!(asked(all, &[]), (0, vec![7, 1]));
+        assert_eq!(asked(GUEST_CSUM | GUEST_TSO6, &[5]), (GUEST_CSUM | GUEST_TSO6, vec![5]));
+        assert_eq!(asked(0, &[0, 7, 1]), (0, vec![]), "the driver is left as it is");
+    }
+}
