@@ -68,7 +68,7 @@ pub(crate) struct World {
     pub(crate) stacks: [Stack; 2],
     pub(crate) wires: [Wire; 2],
     flags: [Arc<Flag>; 2],
-    /// Frames on the way to each side, and when they arrive.
+    /// Packets, each a header and a frame, on the way to each side, and when they arrive.
     cable: [VecDeque<(Duration, Vec<u8>)>; 2],
     /// Sees each frame with its sender, and says what arrives instead.
     pub(crate) tap: Tap,
@@ -81,13 +81,17 @@ impl World {
     }
 
     pub(crate) fn with(change: impl Fn(usize, &mut Config)) -> Self {
+        Self::with_offloads(Offloads::default(), change)
+    }
+
+    /// With a cable that leaves to the receiver what the sender has left to it.
+    pub(crate) fn with_offloads(offloads: Offloads, change: impl Fn(usize, &mut Config)) -> Self {
         let ends = [0, 1].map(|side| {
             let mut config = Config::default();
             for text in [format!("10.0.0.{}/24", side + 1), format!("fd00::{}/64", side + 1)] {
                 config.addresses.push(text.parse().unwrap());
             }
             change(side, &mut config);
-            let offloads = Offloads::default();
             let link = Link { mac: mac(side), mtu: MTU, buffers: BUFFERS, offloads };
             Stack::new(&link, &config, 42 + side as u64, now).unwrap()
         });
@@ -103,7 +107,12 @@ impl World {
 
     /// Has `frame` arrive at `side`.
     pub(crate) fn inject(&mut self, side: usize, frame: Vec<u8>) {
-        self.cable[side].push_back((now(), frame));
+        self.inject_packet(side, [&[0; HEADER_SIZE], &frame[..]].concat());
+    }
+
+    /// Has a header and a frame arrive at `side`.
+    pub(crate) fn inject_packet(&mut self, side: usize, packet: Vec<u8>) {
+        self.cable[side].push_back((now(), packet));
     }
 
     /// Runs everything until `future` ends. Panics where that can never be.
@@ -149,8 +158,8 @@ impl World {
         let mut active = self.flags[side].0.swap(false, Ordering::Relaxed)
             || wire.deadline().is_some_and(|deadline| deadline <= now());
         while self.cable[side].front().is_some_and(|(when, _)| *when <= now()) && wire.can_receive() {
-            let (_, frame) = self.cable[side].pop_front().unwrap();
-            wire.receive(&[&[0; HEADER_SIZE], &frame[..]].concat());
+            let (_, packet) = self.cable[side].pop_front().unwrap();
+            wire.receive(&packet);
             active = true;
         }
         if active {
@@ -160,9 +169,10 @@ impl World {
         wire.register(&Waker::from(self.flags[side].clone()));
         while let Some(out) = wire.transmit() {
             active = true;
-            assert_eq!(out.buffer[..HEADER_SIZE], [0; HEADER_SIZE]);
-            for frame in (self.tap)(side, out.buffer[HEADER_SIZE..out.length].to_vec()) {
-                self.cable[1 - side].push_back((now() + LATENCY, frame));
+            let (header, frame) = out.buffer[..out.length].split_at(HEADER_SIZE);
+            for frame in (self.tap)(side, frame.to_vec()) {
+                let packet = [header, &frame[..]].concat();
+                self.cable[1 - side].push_back((now() + LATENCY, packet));
             }
             wire.release(out.buffer);
         }
