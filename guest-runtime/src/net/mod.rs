@@ -77,14 +77,14 @@ impl Stack {
         }
         let boot_info = crate::boot_info();
         let heap = (boot_info.heap.length + boot_info.small_heap.length) as usize;
-        let buffers = device::Buffers::new(info, heap);
+        let buffers = device::Buffers::new(&info, heap);
         config.buffer_memory.get_or_insert_with(|| {
             // The rest is for what the program does with its connections.
             heap.saturating_sub(buffers.memory()) / 4 * 3
         });
         let mut seed = [0; 8];
         entropy::fill(&mut seed);
-        let link = buffers.link(info);
+        let link = buffers.link(&info);
         let (stack, wire) =
             ukvm_net_stack::Stack::new(&link, &config, u64::from_ne_bytes(seed), time::monotonic)
                 .map_err(OpenError::Config)?;
