@@ -5,24 +5,24 @@
 
 mod client;
 mod image;
-mod namespace;
 mod service;
-mod tap;
 mod timeline;
 
 use crate::{cargo, guests, monitor};
 use anyhow::{Context, Result, bail};
 use client::{Client, Expected};
 use service::Service;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ukvm_host_net::{namespace, tap};
 
 /// The network interface between host and guest.
 const TAP: &str = "tap0";
 /// The host's address on it.
-const HOST: [u8; 4] = [10, 0, 0, 1];
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// The guest's address on it.
-const GUEST: [u8; 4] = [10, 0, 0, 2];
+const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// The bits of the network in both.
 const PREFIX: u8 = 24;
 
@@ -67,7 +67,7 @@ pub fn run() -> Result<()> {
     namespace::enter()?;
     tap::create(TAP, HOST, PREFIX)?;
     println!("$ ip tuntap add {TAP} mode tap");
-    println!("$ ip address add {}/{PREFIX} dev {TAP}", dotted(HOST));
+    println!("$ ip address add {}/{PREFIX} dev {TAP}", HOST);
     println!("$ ip link set {TAP} up");
 
     heading("The unikernel");
@@ -83,7 +83,7 @@ pub fn run() -> Result<()> {
         &shown(&program),
         Path::new("--"),
         Path::new("--ip"),
-        Path::new(&format!("{}/{PREFIX}", dotted(GUEST))),
+        Path::new(&format!("{}/{PREFIX}", GUEST)),
     ])?;
     service.wait_until(PATIENCE, || tap::has_link(TAP))?;
     let client = Client::new((GUEST, 80).into());
@@ -128,8 +128,4 @@ fn heading(text: &str) {
 /// A path as a person at the top of the repository would type it.
 fn shown(path: &Path) -> PathBuf {
     path.strip_prefix(cargo::root()).unwrap_or(path).into()
-}
-
-fn dotted([a, b, c, d]: [u8; 4]) -> String {
-    format!("{a}.{b}.{c}.{d}")
 }

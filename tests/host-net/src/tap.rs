@@ -1,20 +1,34 @@
-//! A TAP interface, made with the kernel's oldest interface to it, ioctl: it is there on every Linux and needs no tool.
+//! TAP interfaces, by the kernel's oldest interface to them, ioctl: it is there on every Linux and needs no tool.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use libc::{c_short, c_ulong, ifreq};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Creates the TAP interface `name`, which stays until the network namespace goes, with an address, and brings it up.
-pub(super) fn create(name: &str, address: [u8; 4], prefix: u8) -> Result<()> {
-    let tun = open_tun()?;
+/// Attaches to the TAP interface `name` of this process' network namespace, with a virtio-net header before each frame; makes
+/// it, for as long as it is open, where there is none.
+///
+/// # Errors
+///
+/// What the kernel says: `EBUSY` where another program is attached, `EPERM` without the right to make one.
+pub fn attach(name: &str) -> io::Result<File> {
+    let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     let mut request = request(name)?;
-    // The flags that a monitor with offloads attaches with; it may attach with others.
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
-    ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)
-        .with_context(|| format!("the TAP interface {name} cannot be created; run the demo as root"))?;
+    ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)?;
+    Ok(tun)
+}
+
+/// Creates the TAP interface `name`, which stays until the network namespace goes, with an address, and brings it up.
+///
+/// # Errors
+///
+/// Where this process may not, or the kernel has no TAP interfaces.
+pub fn create(name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+    let tun = attach(name)
+        .with_context(|| format!("the TAP interface {name} cannot be created; run this as root"))?;
     // SAFETY: TUNSETPERSIST takes a number, no pointer.
     let persist = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST as _, 1 as c_ulong) };
     if persist < 0 {
@@ -26,13 +40,53 @@ pub(super) fn create(name: &str, address: [u8; 4], prefix: u8) -> Result<()> {
         ioctl(socket.as_raw_fd(), code, request)
             .with_context(|| format!("the TAP interface {name} cannot be set up"))
     };
+    let mut request = request(name)?;
     request.ifr_ifru.ifru_addr = internet_address(address);
     configure(&mut request, libc::SIOCSIFADDR)?;
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-    request.ifr_ifru.ifru_netmask = internet_address(mask.to_be_bytes());
+    request.ifr_ifru.ifru_netmask = internet_address(mask.into());
     configure(&mut request, libc::SIOCSIFNETMASK)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as c_short;
     configure(&mut request, libc::SIOCSIFFLAGS)
+}
+
+/// Tells the kernel the hardware address that `address` has behind the interface `name`, so that it never asks.
+///
+/// # Errors
+///
+/// Where this process may not.
+pub fn add_neighbour(name: &str, address: Ipv4Addr, mac: [u8; 6]) -> Result<()> {
+    let mut hardware = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+    for (to, from) in hardware.sa_data.iter_mut().zip(mac) {
+        *to = from as _;
+    }
+    let neighbour = libc::arpreq {
+        arp_pa: internet_address(address),
+        arp_ha: hardware,
+        arp_flags: libc::ATF_COM | libc::ATF_PERM,
+        arp_netmask: internet_address(Ipv4Addr::UNSPECIFIED),
+        arp_dev: request(name)?.ifr_name,
+    };
+    // SAFETY: SIOCSARP reads an `arpreq`, which `neighbour` is.
+    let result = unsafe { libc::ioctl(socket()?.as_raw_fd(), libc::SIOCSARP as _, &raw const neighbour) };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        return Err(error).with_context(|| format!("{address} cannot be made known behind {name}"));
+    }
+    Ok(())
+}
+
+/// The MTU of the interface `name`, in bytes.
+///
+/// # Errors
+///
+/// Where there is no such interface.
+pub fn mtu(name: &str) -> io::Result<u16> {
+    let mut request = request(name)?;
+    ioctl(socket()?.as_raw_fd(), libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: SIOCGIFMTU has filled in this member of the union.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    u16::try_from(mtu).map_err(io::Error::other)
 }
 
 /// Whether a program is attached to the TAP interface. What is sent before is lost, and with it the second that the kernel
@@ -40,7 +94,11 @@ pub(super) fn create(name: &str, address: [u8; 4], prefix: u8) -> Result<()> {
 ///
 /// The interface's `IFF_RUNNING` does not tell: the kernel sets it later than the link changes, and for a new interface
 /// before there is a link.
-pub(super) fn has_link(name: &str) -> Result<bool> {
+///
+/// # Errors
+///
+/// Where there is no such interface.
+pub fn has_link(name: &str) -> Result<bool> {
     let mut link = EthtoolValue { command: ETHTOOL_GLINK, data: 0 };
     let mut request = request(name)?;
     request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut link).cast();
@@ -61,22 +119,19 @@ const ETHTOOL_GLINK: u32 = 10;
 /// The request that carries an [`EthtoolValue`]; from `linux/sockios.h`.
 const SIOCETHTOOL: c_ulong = 0x8946;
 
-fn open_tun() -> Result<File> {
-    OpenOptions::new().read(true).write(true).open("/dev/net/tun").context("/dev/net/tun cannot be opened")
-}
-
 /// Any socket of the Internet family will do to ask about interfaces.
-fn socket() -> Result<UdpSocket> {
-    UdpSocket::bind("0.0.0.0:0").context("no socket can be made in the demo's network namespace")
+fn socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind("0.0.0.0:0")
 }
 
 /// A request about the interface `name`, otherwise zero.
-fn request(name: &str) -> Result<ifreq> {
+fn request(name: &str) -> io::Result<ifreq> {
     // SAFETY: all fields of `ifreq`, those of its union included, are valid when they are zero.
     let mut request: ifreq = unsafe { std::mem::zeroed() };
     // One byte stays zero: the name ends with a NUL.
     if name.len() >= request.ifr_name.len() {
-        bail!("{name} is too long for the name of an interface");
+        let reason = format!("{name} is too long for the name of an interface");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as _;
@@ -85,10 +140,10 @@ fn request(name: &str) -> Result<ifreq> {
 }
 
 /// An IPv4 address without a port as the kernel takes it.
-fn internet_address(address: [u8; 4]) -> libc::sockaddr {
+fn internet_address(address: Ipv4Addr) -> libc::sockaddr {
     let mut data = [0; 14];
     // Behind the port's two bytes.
-    for (to, from) in data.iter_mut().skip(2).zip(address) {
+    for (to, from) in data.iter_mut().skip(2).zip(address.octets()) {
         *to = from as _;
     }
     libc::sockaddr { sa_family: libc::AF_INET as _, sa_data: data }

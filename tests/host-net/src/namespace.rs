@@ -1,4 +1,4 @@
-//! The demo's own network namespace, and what this machine must permit for it.
+//! A network namespace of this process' own, and what this machine must permit for it.
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -10,7 +10,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Checks that this user may open a device for reading and writing. `purpose` is what it is good for.
-pub(super) fn check_device(path: &Path, purpose: &str) -> Result<()> {
+///
+/// # Errors
+///
+/// Where not, with what would permit it.
+pub fn check_device(path: &Path, purpose: &str) -> Result<()> {
     let shown = path.display();
     match OpenOptions::new().read(true).write(true).open(path) {
         Ok(_) => Ok(()),
@@ -33,10 +37,7 @@ fn remedy(path: &Path, metadata: &fs::Metadata) -> String {
         let group = group_name(metadata.gid());
         format!("its group is {group}: run 'sudo usermod --append --groups {group} $USER' and log in again")
     } else {
-        format!(
-            "its mode is {:03o}: run 'sudo chmod 666 {shown}', or the demo as root",
-            metadata.mode() & 0o777
-        )
+        format!("its mode is {:03o}: run 'sudo chmod 666 {shown}', or this as root", metadata.mode() & 0o777)
     }
 }
 
@@ -52,8 +53,12 @@ fn group_name(number: u32) -> String {
 }
 
 /// Moves this process, which must have one thread, to a new network namespace: as root directly, else, or where root is
-/// not allowed to, through a user namespace in which it is root.
-pub(super) fn enter() -> Result<()> {
+/// not allowed to, through a user namespace in which it is root. It goes with the last process in it.
+///
+/// # Errors
+///
+/// Where the kernel permits neither, with what would.
+pub fn enter() -> Result<()> {
     let (user, group) = (geteuid(), getegid());
     if user.is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
         return Ok(());
@@ -61,14 +66,14 @@ pub(super) fn enter() -> Result<()> {
     match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
         Ok(()) => {}
         Err(Errno::EPERM) => bail!(
-            "user namespaces are not permitted here; run the demo as root, or permit them with \
+            "user namespaces are not permitted here; run this as root, or permit them with \
              'sudo sysctl kernel.unprivileged_userns_clone=1'"
         ),
         Err(Errno::ENOSPC) => bail!(
-            "no more user namespaces are permitted here; run the demo as root, or permit some with \
+            "no more user namespaces are permitted here; run this as root, or permit some with \
              'sudo sysctl user.max_user_namespaces=1000'"
         ),
-        Err(error) => bail!("a namespace for the demo cannot be made ({error}); run it as root"),
+        Err(error) => bail!("a network namespace cannot be made ({error}); run this as root"),
     }
     // The kernel wants the second line before the third, as giving up groups could give rights.
     let maps = [
@@ -79,7 +84,7 @@ pub(super) fn enter() -> Result<()> {
     for (file, text) in maps {
         fs::write(Path::new("/proc/self").join(file), text).with_context(|| {
             format!(
-                "the user namespace gives no rights here (/proc/self/{file}); run the demo as root, or permit them with \
+                "the user namespace gives no rights here (/proc/self/{file}); run this as root, or permit them with \
                  'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0'"
             )
         })?;
