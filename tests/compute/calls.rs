@@ -12,8 +12,12 @@ unsafe extern "C" {
     safe fn ukvm_compute_memory(memory: &[u32; WORDS]) -> u64;
 }
 
-/// Makes ready what `kernel` needs, says so, and computes it; `None` where there is no such kernel.
-fn compute(kernel: &str, ready: impl FnOnce()) -> Option<u64> {
+/// How often the clock is read.
+const READS: u32 = 1_000_000;
+
+/// Makes ready what `kernel` needs, says so, and computes it; `None` where there is no such kernel. `now` is the caller's
+/// monotonic clock, the one thing here that is not the same on both sides.
+fn compute(kernel: &str, now: impl Fn() -> core::time::Duration, ready: impl FnOnce()) -> Option<u64> {
     match kernel {
         "integer" => {
             ready();
@@ -29,6 +33,16 @@ fn compute(kernel: &str, ready: impl FnOnce()) -> Option<u64> {
             ukvm_compute_link(&mut memory);
             ready();
             Some(ukvm_compute_memory(&memory))
+        }
+        "now" => {
+            ready();
+            let mut last = now();
+            // How often it went back: never.
+            let went_back = (0..READS).filter(|_| {
+                let now = now();
+                now < core::mem::replace(&mut last, now)
+            });
+            Some(went_back.count() as u64)
         }
         _ => None,
     }

@@ -8,7 +8,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec;
 use ukvm_runtime::abi::exit_status;
-use ukvm_runtime::println;
+use ukvm_runtime::{println, time};
 
 include!("../../../compute/calls.rs");
 
@@ -16,13 +16,13 @@ ukvm_runtime::program! { main = main; }
 
 async fn main() -> u8 {
     let kernel = ukvm_runtime::args().next().unwrap_or("");
-    match compute(kernel, || println!("ready")) {
+    match compute(kernel, time::monotonic, || println!("ready")) {
         Some(result) => {
             println!("{result:016x}");
             0
         }
         None => {
-            println!("compute: there is no kernel `{kernel}`; name integer, float or memory");
+            println!("compute: there is no kernel `{kernel}`; name integer, float, memory or now");
             exit_status::USAGE
         }
     }
