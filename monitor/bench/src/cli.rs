@@ -1,6 +1,7 @@
 //! The command line of `ukvm-bench`.
 
 use crate::error::Error;
+use crate::io::Group;
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +44,8 @@ pub enum Command {
     Memory(MemoryOptions),
     /// How fast a guest computes
     Compute(ComputeOptions),
+    /// How fast packets and blocks go in and out of a guest
+    Io(IoOptions),
     /// All of it, as one JSON file and one HTML report
     All(AllOptions),
 }
@@ -183,6 +186,36 @@ pub struct ComputeOptions {
     pub common: Common,
 }
 
+/// Options of `io`.
+#[derive(Debug, Args)]
+pub struct IoOptions {
+    /// Rounds; a verdict needs 100
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
+    pub runs: usize,
+
+    /// Measure only this; may be repeated
+    #[arg(long, value_name = "GROUP", value_enum)]
+    pub only: Vec<Group>,
+
+    /// Where the file of the disk is.
+    #[command(flatten)]
+    pub disk: DiskPlace,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub json: Json,
+    /// Where programs are.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Where the file of the disk is.
+#[derive(Debug, Args)]
+pub struct DiskPlace {
+    /// Make the file that is the disk in DIR: 64 MiB, removed at the end
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    pub directory: PathBuf,
+}
+
 /// Options of `all`.
 #[derive(Debug, Args)]
 pub struct AllOptions {
@@ -193,6 +226,10 @@ pub struct AllOptions {
     /// The most guests at once, for memory
     #[arg(long, value_name = "N", default_value = "64", value_parser = parser(count))]
     pub guests: usize,
+
+    /// Where the file of the disk is.
+    #[command(flatten)]
+    pub disk: DiskPlace,
 
     /// Write all figures to FILE
     #[arg(long, value_name = "FILE", help_heading = "Results", default_value = "ukvm-bench.json")]
@@ -253,7 +290,7 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io or all".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

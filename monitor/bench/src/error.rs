@@ -42,6 +42,11 @@ impl Error {
         Self::new(exit_status::NO_KVM, message)
     }
 
+    /// This machine lacks what a part of the measurement needs (69).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(exit_status::NO_KVM, message)
+    }
+
     /// A program that was to be measured failed (1).
     pub fn program(message: impl Into<String>) -> Self {
         Self::new(PROGRAM_FAILED, message)

@@ -9,7 +9,8 @@
 //! | [`boot`] | a start: to the first byte of output, and a whole life; where the time goes |
 //! | [`churn`] | lives a second on all processors |
 //! | [`memory`] | what a guest costs, and each further one |
-//! | [`compute`] | the guest's speed at computing |
+//! | [`compute`] | the guest's speed at computing, and at reading the clock |
+//! | [`io`] | packets and blocks in and out of a guest |
 //!
 //! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod compute;
 pub mod error;
 pub mod html;
+pub mod io;
 pub mod life;
 pub mod machine;
 pub mod memory;

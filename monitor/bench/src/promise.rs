@@ -27,6 +27,17 @@ pub struct Promise {
     pub verdict: Verdict,
 }
 
+/// What could not be measured on this machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unmeasured {
+    /// What would have been measured.
+    pub name: String,
+    /// What its ratio shall be, where something is promised.
+    pub target: Option<Target>,
+    /// Why it was not.
+    pub reason: String,
+}
+
 /// The limit of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

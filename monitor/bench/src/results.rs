@@ -4,9 +4,10 @@ use crate::boot::Boot;
 use crate::churn::Churn;
 use crate::compute::Compute;
 use crate::error::Error;
+use crate::io::Io;
 use crate::machine::Machine;
 use crate::memory::Memory;
-use crate::promise::Promise;
+use crate::promise::{Promise, Unmeasured};
 use serde::Serialize;
 
 /// The version of the JSON's form. Fields may be added at any time; one that goes or changes its meaning raises it.
@@ -29,6 +30,8 @@ pub struct Results {
     pub notes: Vec<String>,
     /// The promises that were measured.
     pub promises: Vec<Promise>,
+    /// What this machine could not measure.
+    pub unmeasured: Vec<Unmeasured>,
     /// Starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
@@ -41,6 +44,9 @@ pub struct Results {
     /// Computing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute: Option<Compute>,
+    /// Input and output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io: Option<Io>,
 }
 
 impl Results {
@@ -56,11 +62,27 @@ impl Results {
             complete: true,
             stopped: None,
             promises: Vec::new(),
+            unmeasured: Vec::new(),
             boot: None,
             churn: None,
             memory: None,
             compute: None,
+            io: None,
         }
+    }
+
+    /// That something was not measured for want of something on this machine, with the reasons.
+    #[must_use]
+    pub fn lacking(&self) -> Option<Error> {
+        let mut reasons: Vec<&str> = self.unmeasured.iter().map(|row| &*row.reason).collect();
+        reasons.dedup();
+        let count = self.unmeasured.len();
+        (count > 0).then(|| {
+            Error::unavailable(format!(
+                "{count} figures could not be measured here, all others were: {}",
+                reasons.join("; ")
+            ))
+        })
     }
 
     /// Marks them as partial if there is a reason.

@@ -1,14 +1,15 @@
 //! A run of `ukvm-bench`: what is asked for is found, measured, printed and written.
 
 use crate::cli::{
-    AllOptions, BootOptions, ChurnOptions, Cli, Command, Common, ComputeOptions, Json, MemoryOptions, Subject,
+    AllOptions, BootOptions, ChurnOptions, Cli, Command, Common, ComputeOptions, IoOptions, Json,
+    MemoryOptions, Subject,
 };
 use crate::error::Error;
 use crate::output::Output;
 use crate::program::{self, Places, Program};
 use crate::results::Results;
 use crate::session::Session;
-use crate::{boot, chart, churn, compute, html, memory, table};
+use crate::{boot, chart, churn, compute, html, io, memory, table};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ const COMPUTE_FLOOR: &str = "compute-floor";
 /// The guests that are measured where the user names none.
 const HELLO: &str = "hello.elf";
 const COMPUTE: &str = "compute.elf";
+const IO: &str = "io.elf";
+/// The floor of input and output.
+const IO_FLOOR: &str = "io-floor";
 /// Lives that each processor has in a round of `all`.
 const LIVES: usize = 16;
 
@@ -34,6 +38,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Churn(options) => run_churn(&options),
         Command::Memory(options) => run_memory(&options),
         Command::Compute(options) => run_compute(&options),
+        Command::Io(options) => run_io(&options),
         Command::All(options) => run_all(&options),
     }
 }
@@ -101,6 +106,25 @@ impl Setting {
         self.results.promises.extend(self.results.compute.iter().flat_map(compute::Compute::promises));
     }
 
+    fn io(&mut self, plan: &io::Plan) {
+        let io::Measured { io, unmeasured, stopped, .. } = io::measure(plan, &self.session);
+        self.stopped = self.stopped.take().or(stopped);
+        self.results.promises.extend(io.promises());
+        self.results.io = (!io.rows.is_empty()).then_some(io);
+        self.results.unmeasured.extend(unmeasured);
+    }
+
+    fn plan_io(&self, groups: &[io::Group], directory: &Path, runs: usize) -> Result<io::Plan, Error> {
+        Ok(io::Plan {
+            monitor: self.monitor.clone(),
+            elf: self.guest(IO)?,
+            floor: self.places.find(IO_FLOOR, "--programs", None)?,
+            directory: directory.to_owned(),
+            groups: if groups.is_empty() { io::Group::ALL.to_vec() } else { groups.to_vec() },
+            runs,
+        })
+    }
+
     fn plan_compute(&self, runs: usize) -> Result<compute::Plan, Error> {
         let elf = self.guest(COMPUTE)?;
         Ok(compute::Plan {
@@ -116,6 +140,8 @@ impl Setting {
         json: Option<Output>,
         others: impl FnOnce(&Results) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        // What the machine does not have is told last: it stopped nothing.
+        self.stopped = self.stopped.take().or_else(|| self.results.lacking());
         self.results.mark(self.stopped.as_ref());
         let results = &self.results;
         let texts = [
@@ -123,7 +149,9 @@ impl Setting {
             results.churn.as_ref().map(table::churn),
             results.memory.as_ref().map(table::memory),
             results.compute.as_ref().map(table::compute),
+            results.io.as_ref().map(table::io),
             (!results.promises.is_empty()).then(|| table::promises(&results.promises)),
+            (!results.unmeasured.is_empty()).then(|| table::unmeasured(&results.unmeasured)),
         ];
         let texts: Vec<String> = texts.into_iter().flatten().collect();
         print!("{}", texts.join("\n"));
@@ -214,14 +242,24 @@ fn run_compute(options: &ComputeOptions) -> Result<(), Error> {
     setting.finish(json, |_| Ok(()))
 }
 
+fn run_io(options: &IoOptions) -> Result<(), Error> {
+    let IoOptions { runs, only, disk, json: Json { json }, common } = options;
+    let mut setting = Setting::new(common)?;
+    let json = output(json.as_deref())?;
+    let plan = setting.plan_io(only, &disk.directory, *runs)?;
+    setting.io(&plan);
+    setting.finish(json, |_| Ok(()))
+}
+
 fn run_all(options: &AllOptions) -> Result<(), Error> {
-    let AllOptions { runs, guests, json, html, common } = options;
+    let AllOptions { runs, guests, disk, json, html, common } = options;
     let mut setting = Setting::new(common)?;
     let (json, html) = (output(Some(json))?, Output::create(html)?);
     let elf = setting.guest(HELLO)?;
     let app = Program::unikernel(&setting.monitor, &[], &elf, &[]);
     let floor = setting.floor(START_FLOOR, None)?;
     let compute = setting.plan_compute(*runs)?;
+    let io = setting.plan_io(&[], &disk.directory, *runs)?;
     let cpus = setting.results.machine.cpus;
 
     setting.boot(&boot::Plan {
@@ -251,6 +289,10 @@ fn run_all(options: &AllOptions) -> Result<(), Error> {
     }
     if setting.is_going() {
         setting.compute(&compute);
+    }
+    // Last: it moves this process into another network.
+    if setting.is_going() {
+        setting.io(&io);
     }
     setting.finish(json, |results| html.write(&html::report(results)?))
 }

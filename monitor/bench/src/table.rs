@@ -3,8 +3,9 @@
 use crate::boot::{Boot, Ratio, Started};
 use crate::churn::Churn;
 use crate::compute::Compute;
+use crate::io::Io;
 use crate::memory::{Cost, Memory};
-use crate::promise::Promise;
+use crate::promise::{Promise, Unmeasured};
 use crate::stats::{Interval, Summary};
 
 /// A time in the unit that suits it.
@@ -17,6 +18,16 @@ pub fn time(nanoseconds: f64) -> String {
         some if some < 1e8 => format!("{:.2} ms", some / 1e6),
         some if some < 1e9 => format!("{:.0} ms", some / 1e6),
         many => format!("{:.2} s", many / 1e9),
+    }
+}
+
+/// A time with a digit more than [`time`], where a little of it counts.
+#[must_use]
+pub fn precise_time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        few if few < 1e3 => format!("{few:.0} ns"),
+        some if some < 1e5 => format!("{:.2} µs", some / 1e3),
+        many => time(many),
     }
 }
 
@@ -136,6 +147,31 @@ pub fn compute(compute: &Compute) -> String {
         );
     }
     text
+}
+
+/// Input and output.
+#[must_use]
+pub fn io(io: &Io) -> String {
+    let rounds = io.rows.first().map_or(0, |row| row.rounds);
+    let mut text = line(&format!("io, {rounds} rounds"), ["guest", "floor", "ratio, with the 95 % interval"]);
+    for row in &io.rows {
+        let [guest, floor] = [row.guest_ns, row.floor_ns].map(|summary| row.unit.show(summary.median));
+        let ratios = format!("  {}  {}", ratio(row.ratio), row.form.text());
+        text += &format!("{:<NAME$}{guest:>FIGURE$}{floor:>FIGURE$}{ratios}\n", row.name);
+    }
+    if let Some(exit) = io.exit_ns {
+        text += &line("an exit with nothing to do", [&*precise_time(exit.median)]);
+    }
+    if io.lost > 0 {
+        text += &line("datagrams without an answer", [&*io.lost.to_string()]);
+    }
+    text
+}
+
+/// What was not measured.
+#[must_use]
+pub fn unmeasured(rows: &[Unmeasured]) -> String {
+    rows.iter().map(|row| format!("{}: not measured: {}\n", row.name, row.reason)).collect()
 }
 
 /// Promises.

@@ -12,6 +12,8 @@ use alloc::vec::Vec;
 use test_guests::{Raw, bare, console_write};
 use ukvm_abi::request::{NET_HEADER_SIZE, Opcode, Request};
 
+include!("../../../io/frames.rs");
+
 ukvm_runtime::program! { main = main; net lan: plain; block data: optional; }
 
 /// Frames under way.
@@ -77,18 +79,4 @@ async fn main() {
 fn net(opcode: Opcode, user_data: u64, frame: &mut [u8], length: usize) -> Request {
     let address = frame.as_mut_ptr() as u64;
     Request { device: 1, user_data, address, length: length as u64, ..bare(opcode) }
-}
-
-/// Swaps sender and receiver in an Ethernet frame with UDP over IPv4; whether it is one. No checksum changes by that.
-fn turn_round(frame: &mut [u8]) -> bool {
-    // Behind the Ethernet header of 14 bytes: IPv4 without options (20 bytes), then the ports.
-    if frame.len() < 42 || frame[12..15] != [0x08, 0x00, 0x45] || frame[23] != 17 {
-        return false;
-    }
-    for (first, second, length) in [(0, 6, 6), (26, 30, 4), (34, 36, 2)] {
-        for i in 0..length {
-            frame.swap(first + i, second + i);
-        }
-    }
-    true
 }
