@@ -296,12 +296,13 @@ fn programs(plan: &Plan, group: Group, file: Option<&DiskFile>) -> Vec<Program> 
             vec![on_network(&["tcp", ip, address]), floor(words(&["tcp", network::TAP, ip, address]))]
         }
         (Group::Block | Group::ReadOnly | Group::Direct, Some(file)) => {
-            let (suffix, mode) = match group {
-                Group::ReadOnly => (",ro", "block"),
-                Group::Direct => (",direct", "block-direct"),
-                _ => ("", "block"),
+            let (device, suffix, mode) = match group {
+                Group::ReadOnly => ("image=", ",ro", "block"),
+                Group::Direct => ("data=", ",direct", "block-direct"),
+                _ => ("data=", "", "block"),
             };
-            let mut disk = file.path().as_os_str().to_owned();
+            let mut disk = OsString::from(device);
+            disk.push(file.path());
             disk.push(suffix);
             let mut own = vec![OsString::from(mode), file.path().into()];
             own.extend(words(group.phases()));
