@@ -33,6 +33,8 @@ pub fn report(results: &Results) -> Result<String, Error> {
         ("Starts and ends a second", results.churn.as_ref().map(table::churn)),
         ("Memory", results.memory.as_ref().map(table::memory)),
         ("Computing", results.compute.as_ref().map(table::compute)),
+        ("Packets and blocks", results.io.as_ref().map(table::io)),
+        ("Not measured", (!results.unmeasured.is_empty()).then(|| table::unmeasured(&results.unmeasured))),
     ];
     let page = html! {
         (DOCTYPE)
