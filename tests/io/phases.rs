@@ -5,6 +5,9 @@ const PHASE: Duration = Duration::from_millis(15);
 /// Requests after which it is looked whether the phase is over.
 const LOOK_EVERY: u64 = 16;
 
+/// Bytes of the reads that go over all of the disk first; its size is a multiple of them.
+const WARM_CHUNK: usize = 128 << 10;
+
 /// A phase: reads of one size, in one order, so many of them at once.
 #[derive(Clone, Copy, Debug)]
 struct Phase<'a> {

@@ -211,7 +211,7 @@ pub struct IoOptions {
 /// Where the file of the disk is.
 #[derive(Debug, Args)]
 pub struct DiskPlace {
-    /// Make the file that is the disk in DIR: 64 MiB, removed at the end
+    /// Make the file that is the disk in DIR: 16 MiB, removed at the end
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     pub directory: PathBuf,
 }

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the file: more than the processor's caches hold, little enough for the page cache.
-const SIZE: usize = 64 << 20;
+/// Bytes of the file: more than the caches of a core hold, little enough to be read once in each turn.
+const SIZE: usize = 16 << 20;
 
 /// A file that is removed when this is dropped. All of it is in the page cache.
 #[derive(Debug)]
