@@ -9,14 +9,14 @@ use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 use ukvm_host_net::tap;
-use ukvm_net_stack::{Config, Link, Outgoing, Stack, Wire};
+use ukvm_net_stack::{Config, HEADER_SIZE, Link, Offloads, Outgoing, Stack, Wire};
 
-/// Frames that go each way in a turn at most, and buffers for those that are sent: as many as a guest's driver has.
+/// Packets that go each way in a turn at most, and buffers for those that are sent: as many as a guest's driver has.
 const BATCH: usize = 128;
-/// Bytes of the virtio-net header before each frame (`struct virtio_net_hdr`).
-const HEADER: usize = 10;
-/// Bytes of an Ethernet header with a VLAN tag (IEEE 802.1Q).
-const ETHERNET: usize = 18;
+/// Segments of TCP under way that the kernel is to cut, as many as a guest's driver has.
+const LARGE: usize = 32;
+/// Bytes of the largest packet that is received: headers with a VLAN tag (IEEE 802.1Q), and what IP can have.
+const LARGEST: usize = HEADER_SIZE + 18 + 65535;
 
 /// A stack on the TAP interface `name`, with the hardware address `mac`, which must be unicast. The thread's
 /// [`block_on`](executor::block_on) drives it from now on.
@@ -28,15 +28,13 @@ pub fn open(name: &str, mac: [u8; 6], config: &Config) -> Result<Stack, Box<dyn 
     let tap = tap::attach(name)?;
     rustix::io::ioctl_fionbio(&tap, true)?;
     let mtu = tap::mtu(name)?;
-    let link = Link { mac, mtu, headroom: HEADER };
+    tap::receive_offloaded(&tap)?;
+    let offloads = Offloads { checksum: true, tso4: true, tso6: true, large_buffers: LARGE };
+    let link = Link { mac, mtu, buffers: BATCH, offloads };
     // The keys of a hash map come from the kernel's random numbers.
     let seed = RandomState::new().build_hasher().finish();
     let (stack, wire) = Stack::new(&link, config, seed, time::monotonic)?;
-    let size = HEADER + ETHERNET + usize::from(mtu);
-    for _ in 0..BATCH {
-        wire.release(vec![0; size].into());
-    }
-    executor::drive(Driver { tap, wire, frame: vec![0; size], held: None });
+    executor::drive(Driver { tap, wire, packet: vec![0; LARGEST], held: None });
     Ok(stack)
 }
 
@@ -44,8 +42,8 @@ pub fn open(name: &str, mac: [u8; 6], config: &Config) -> Result<Stack, Box<dyn 
 pub(crate) struct Driver {
     tap: File,
     wire: Wire,
-    /// Where frames are received, one after the other.
-    frame: Vec<u8>,
+    /// Where packets are received, one after the other.
+    packet: Vec<u8>,
     /// What the interface did not take yet.
     held: Option<Outgoing>,
 }
@@ -89,10 +87,8 @@ impl Driver {
             if !self.wire.can_receive() {
                 break;
             }
-            let Ok(length) = rustix::io::read(&self.tap, &mut *self.frame) else { break };
-            if let Some(frame) = self.frame.get(HEADER..length) {
-                self.wire.receive(frame);
-            }
+            let Ok(length) = rustix::io::read(&self.tap, &mut *self.packet) else { break };
+            self.wire.receive(self.packet.get(..length).unwrap_or_default());
             any = true;
         }
         any

@@ -18,7 +18,24 @@ pub fn attach(name: &str) -> io::Result<File> {
     let mut request = request(name)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
     ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)?;
+    // An interface that stays keeps what the program before has set.
+    set_offload(&tun, 0)?;
     Ok(tun)
+}
+
+/// Has the interface hand over frames whose checksum is not completed, and segments of TCP that are not cut.
+///
+/// # Errors
+///
+/// Where the kernel cannot.
+pub fn receive_offloaded(tap: &File) -> io::Result<()> {
+    set_offload(tap, libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6)
+}
+
+fn set_offload(tap: &File, flags: u32) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes a number, no pointer.
+    let result = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD as _, c_ulong::from(flags)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Creates the TAP interface `name`, which stays until the network namespace goes, with an address, and brings it up.

@@ -280,20 +280,21 @@ fn programs(plan: &Plan, group: Group, file: Option<&DiskFile>) -> Vec<Program> 
     let guest = |options: Vec<OsString>, arguments: Vec<OsString>| {
         Program::unikernel(&plan.monitor, &options, &plan.elf, &arguments)
     };
-    let on_network =
-        |arguments: &[&str]| guest(network::option().map(OsString::from).to_vec(), words(arguments));
+    let on_network = |device: &str, arguments: &[&str]| {
+        guest(network::option(device).map(OsString::from).to_vec(), words(arguments))
+    };
     let [ip, address] = ADDRESS;
     match (group, file) {
         (Group::Frames, _) => vec![
-            on_network(&["frames"]),
+            on_network("raw", &["frames"]),
             floor(words(&["frames", network::TAP])),
             floor(words(&[BLOCKING, network::TAP])),
         ],
         (Group::Udp, _) => {
-            vec![on_network(&["udp", ip, address]), floor(words(&["udp", network::TAP, ip, address]))]
+            vec![on_network("lan", &["udp", ip, address]), floor(words(&["udp", network::TAP, ip, address]))]
         }
         (Group::Tcp, _) => {
-            vec![on_network(&["tcp", ip, address]), floor(words(&["tcp", network::TAP, ip, address]))]
+            vec![on_network("lan", &["tcp", ip, address]), floor(words(&["tcp", network::TAP, ip, address]))]
         }
         (Group::Block | Group::ReadOnly | Group::Direct, Some(file)) => {
             let (device, suffix, mode) = match group {

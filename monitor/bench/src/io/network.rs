@@ -27,8 +27,8 @@ pub(super) fn enter() -> Result<(), Error> {
     enter().map_err(|error| Error::unavailable(format!("{error:#}")))
 }
 
-/// The option of `ukvm-run` for the guest's network device.
-pub(super) fn option() -> [String; 2] {
+/// The option of `ukvm-run` for the guest's network device `name`.
+pub(super) fn option(name: &str) -> [String; 2] {
     let mac = MAC.map(|byte| format!("{byte:02x}")).join(":");
-    ["--net".to_owned(), format!("{TAP},mac={mac}")]
+    ["--net".to_owned(), format!("{name}={TAP},mac={mac}")]
 }

@@ -28,6 +28,8 @@ include!("../../../io/sockets.rs");
 ukvm_runtime::program! {
     main = main;
     net lan: optional;
+    // For frames without a stack.
+    net raw: plain, optional;
     block data: writable, optional;
     // A disk that the program never writes to, which the monitor may serve in another way.
     block image: optional;
@@ -35,8 +37,8 @@ ukvm_runtime::program! {
 
 /// Exits that one's cost is the mean of.
 const EXITS: u32 = 300;
-/// The device `lan`.
-const LAN: u32 = 1;
+/// The device `raw`.
+const RAW: u32 = 2;
 
 async fn main() -> u8 {
     let mut arguments = ukvm_runtime::args();
@@ -109,7 +111,7 @@ fn mirror(mut raw: Raw, exit: u128) -> ! {
 
 fn net(opcode: Opcode, user_data: u64, frame: &mut [u8], length: usize) -> Request {
     let address = frame.as_mut_ptr() as u64;
-    Request { device: LAN, user_data, address, length: length as u64, ..bare(opcode) }
+    Request { device: RAW, user_data, address, length: length as u64, ..bare(opcode) }
 }
 
 /// Reads the disk, phase by phase.
