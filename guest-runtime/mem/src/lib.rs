@@ -4,7 +4,7 @@
 //! loops are in assembly therefore, and before them come the sizes that need none.
 //!
 //! Up to 128 bytes are loaded into registers, the last load overlapping the one before, and then stored: so the ranges
-//! may overlap. More go by 64 bytes a turn, and from [`REP_MIN`] on, where the ranges allow it, by `REP MOVSB` or
+//! may overlap. More go by 64 bytes a turn, and from `REP_MIN` on, where the ranges allow it, by `REP MOVSB` or
 //! `REP STOSB`, which processors of the last decade (ERMS) carry out by cache lines.
 
 #![no_std]
