@@ -121,7 +121,7 @@ impl Memory {
         Ok((first, Self { base: base.wrapping_add(size), size: tail, _mapping: mapping }))
     }
 
-    /// Has the host back `range`, guest-physical addresses in whole pages, in one go: a tenth of what the touches would cost one by
+    /// Has the host back `range`, guest-physical addresses in whole pages, in one go, which costs a third less than touches one by
     /// one. A kernel that cannot (before Linux 5.14) leaves it to the touches.
     pub fn populate(&self, range: &Range<u64>) {
         if !range.is_empty()

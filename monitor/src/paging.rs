@@ -1,7 +1,7 @@
 //! The page tables, descriptor tables and exception stubs: the monitor's own pages, which the guest can neither read
 //! nor change.
 //!
-//! They lie in memory of their own, [`Tables`], directly behind the guest's memory. The guest's address space shows
+//! They lie in memory of their own, [`Tables`], in the same memory slot directly behind the guest's memory. The guest's address space shows
 //! three of them, for the processor only, at the virtual pages of [`SYSTEM`]:
 //!
 //! | page | content | rights (supervisor) |
