@@ -9,6 +9,7 @@
 //! | [`SUBMISSION_TAIL`] | 4 | guest | entries submitted |
 //! | [`DEADLINE`] | 8 | guest | when [`Enter`](crate::doorbell::Function::Enter) returns at the latest |
 //! | [`PANIC_ADDRESS`], [`PANIC_LENGTH`] | 8, 8 | guest | the message of a panic, in UTF-8 |
+//! | [`ENTRY_TIME`], [`MAIN_TIME`] | 8, 8 | guest | when it began, for the host's timeline |
 //! | [`COMPLETION_HEAD`] | 4 | guest | completions taken |
 //! | [`SUBMISSION_HEAD`] | 4 | monitor | entries taken |
 //! | [`COMPLETION_TAIL`] | 4 | monitor | completions posted |
@@ -35,6 +36,11 @@ pub const DEADLINE: usize = 8;
 pub const PANIC_ADDRESS: usize = 16;
 /// `u64`, guest: bytes of a panic's message; what is past [`PANIC_MAX`] is cut off.
 pub const PANIC_LENGTH: usize = 24;
+/// `u64`, guest: its time stamp counter at its first instructions; 0 where it does not say. The monitor reads it at the first exit,
+/// for its timeline.
+pub const ENTRY_TIME: usize = 32;
+/// `u64`, guest: the same before the program's own first instruction, once the runtime is ready.
+pub const MAIN_TIME: usize = 40;
 /// `u32`, guest: index after the last completion taken.
 pub const COMPLETION_HEAD: usize = 64;
 /// `u32`, monitor: index after the last request taken.
@@ -210,6 +216,16 @@ impl<M: SharedWords> GuestRing<M> {
         self.memory.store_u64_release(DEADLINE, deadline);
     }
 
+    /// Says when the guest began, see [`ENTRY_TIME`].
+    pub fn set_entry_time(&self, counter: u64) {
+        self.memory.store_u64_release(ENTRY_TIME, counter);
+    }
+
+    /// Says when its program began, see [`MAIN_TIME`].
+    pub fn set_main_time(&self, counter: u64) {
+        self.memory.store_u64_release(MAIN_TIME, counter);
+    }
+
     /// Names the message of a panic.
     pub fn set_panic(&self, address: u64, length: u64) {
         self.memory.store_u64_release(PANIC_ADDRESS, address);
@@ -299,6 +315,11 @@ impl<M: SharedWords> MonitorRing<M> {
     /// The deadline of the current `Enter`, see [`DEADLINE`].
     pub fn deadline(&self) -> u64 {
         self.memory.load_u64_acquire(DEADLINE)
+    }
+
+    /// When the guest and its program began, as the guest says: [`ENTRY_TIME`] and [`MAIN_TIME`].
+    pub fn begin_times(&self) -> [u64; 2] {
+        [ENTRY_TIME, MAIN_TIME].map(|field| self.memory.load_u64_acquire(field))
     }
 
     /// Address and length of a panic's message, as the guest gives them.

@@ -1,6 +1,7 @@
 //! The first instruction, and what the monitor says there.
 
 use crate::local::Local;
+use crate::time::counter;
 use crate::{doorbell, ring};
 use core::slice;
 use ukvm_abi::boot_info::{BootInfo, Range};
@@ -22,13 +23,14 @@ unsafe extern "Rust" {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.startup.ukvm")]
 unsafe extern "C" fn _start(boot_info: &'static BootInfo) -> ! {
+    let time = counter();
     assert!(
         boot_info.size as usize >= size_of::<BootInfo>(),
         "the monitor's boot information is shorter than ABI version 1 has it"
     );
     BOOT_INFO.with(|place| *place = Some(boot_info));
     // SAFETY: these are the rings that the monitor made for this vCPU, fresh, and this is the only call.
-    unsafe { ring::install(boot_info) };
+    unsafe { ring::install(boot_info, time) };
     ukvm_runtime_program_macro_main()
 }
 
@@ -38,6 +40,7 @@ pub fn boot_info() -> &'static BootInfo {
 }
 
 /// Ends the guest with `status`, once the host has taken all output.
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub fn exit(status: u8) -> ! {
     crate::console::drain();
     doorbell::end(Function::Exit, status)

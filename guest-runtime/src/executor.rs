@@ -56,7 +56,7 @@ pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
 }
 
 /// Serves what is not a task: the console's buffer, timers and the ring. Whether it entered the monitor.
-#[unsafe(link_section = ".text.startup.ukvm")]
+#[inline(never)]
 fn turn(must_enter: bool) -> bool {
     console::submit();
     let something_came = ring::reap() | time::wake_expired();

@@ -18,6 +18,7 @@ impl<T> Local<T> {
     }
 
     /// Runs `f` on the value. `f` must not call what could come back here, wakers and destructors of users included.
+    #[inline(always)]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }

@@ -44,8 +44,10 @@ impl<T: Termination, E: Display> Termination for Result<T, E> {
 
 /// Runs `main` and ends the guest. For [`program!`](crate::program).
 #[doc(hidden)]
+#[unsafe(link_section = ".text.startup.ukvm")]
 pub fn run(main: impl Future<Output: Termination>) -> ! {
     crate::logger::install();
+    crate::ring::set_main_time(crate::time::counter());
     let result = crate::executor::block_on(main);
     exit(result.report())
 }
@@ -130,6 +132,7 @@ macro_rules! program {
                 $crate::program::Note($crate::abi::note::encode(&UKVM_MANIFEST));
 
             #[unsafe(no_mangle)]
+            #[unsafe(link_section = ".text.startup.ukvm")]
             extern "Rust" fn ukvm_runtime_program_macro_main() -> ! {
                 $crate::program::run($main())
             }

@@ -90,8 +90,13 @@ impl State {
     #[unsafe(link_section = ".text.startup.ukvm")]
     fn submit_first(&mut self, request: Request) {
         if !self.first.is_empty() || !self.submit(&request) {
-            self.first.push_back(request);
+            self.keep(request);
         }
+    }
+
+    #[cold]
+    fn keep(&mut self, request: Request) {
+        self.first.push_back(request);
     }
 
     fn submit_operation(&mut self, request: Request) {
@@ -107,7 +112,6 @@ impl State {
     }
 
     /// Moves what waits here into the submission ring, as far as there is room.
-    #[unsafe(link_section = ".text.startup.ukvm")]
     fn pump(&mut self) {
         while let Some(request) = self.first.pop_front() {
             if !self.submit(&request) {
@@ -125,6 +129,11 @@ impl State {
         }
     }
 
+    /// Whether requests wait here.
+    fn has_queue(&self) -> bool {
+        !self.first.is_empty() || !self.held.is_empty()
+    }
+
     /// Whether requests wait for room in the submission ring, rather than for operations to complete.
     fn is_blocked(&self) -> bool {
         !self.first.is_empty() || (!self.held.is_empty() && self.operations_under_way < self.operations_limit)
@@ -138,21 +147,31 @@ impl State {
     }
 }
 
-/// Takes the rings into use.
+/// Takes the rings into use, and tells the monitor when the guest began.
 ///
 /// # Safety
 ///
 /// `boot_info` is the monitor's, and this is the only call.
 #[unsafe(link_section = ".text.startup.ukvm")]
-pub(crate) unsafe fn install(boot_info: &BootInfo) {
+pub(crate) unsafe fn install(boot_info: &BootInfo, entry_time: u64) {
     let shape = Shape::new(boot_info.submission_entries, boot_info.completion_entries)
         .expect("the monitor's rings have a size that is a power of two");
     assert!(shape.area_size() as u64 <= boot_info.rings.length, "the monitor's rings fit their area");
     // SAFETY: the boot information says that the rings are there, mapped writable, for the monitor and this guest.
     let area = unsafe { SharedArea::new(boot_info.rings.start, shape.area_size()) };
     STATE.with(|state| {
-        state.ring = Some(GuestRing::new(area, shape));
+        let ring = GuestRing::new(area, shape);
+        ring.set_entry_time(entry_time);
+        state.ring = Some(ring);
         state.operations_limit = shape.completion_entries() as usize / 2;
+    });
+}
+
+/// Tells the monitor that the program begins at `time`.
+#[unsafe(link_section = ".text.startup.ukvm")]
+pub(crate) fn set_main_time(time: u64) {
+    STATE.with(|state| {
+        state.ring.as_ref().expect("the entry installs the ring before all else").set_main_time(time)
     });
 }
 
@@ -191,6 +210,15 @@ fn submit_system(opcode: Opcode, who: u32, address: u64, length: usize) {
 /// `deadline` nanoseconds (0: at once; `u64::MAX`: never). Takes no completions.
 #[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn enter(deadline: u64) {
+    if STATE.with(|state| state.has_queue()) {
+        submit_queue();
+    }
+    ring_doorbell(deadline);
+}
+
+/// Submits what waits here, as far as there is room.
+#[inline(never)]
+fn submit_queue() {
     let mut blocked = STATE.with(|state| {
         state.pump();
         state.is_blocked()
@@ -206,7 +234,6 @@ pub(crate) fn enter(deadline: u64) {
         });
         blocked = progress && still_blocked;
     }
-    ring_doorbell(deadline);
 }
 
 #[unsafe(link_section = ".text.startup.ukvm")]
@@ -236,6 +263,7 @@ pub(crate) fn reap() -> bool {
     any
 }
 
+#[inline(never)]
 fn complete_operation(index: usize, completion: Completion) {
     let waker = STATE.with(|state| {
         state.operations_under_way -= 1;
@@ -250,6 +278,7 @@ fn complete_operation(index: usize, completion: Completion) {
     }
 }
 
+#[inline(never)]
 fn complete_queue(queue: u32, token: u32, completion: &Completion) {
     let index = queue.checked_sub(QUEUES).expect("the monitor returns user data untouched");
     let inbox = STATE.with(|state| state.queues.get(index as usize).cloned());

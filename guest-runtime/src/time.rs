@@ -45,6 +45,11 @@ fn now() -> (u64, u64) {
 fn time_stamp() -> u64 {
     // SAFETY: SSE2 is part of x86-64.
     unsafe { core::arch::x86_64::_mm_lfence() };
+    counter()
+}
+
+/// The time stamp counter, about now.
+pub(crate) fn counter() -> u64 {
     // SAFETY: the contract allows a guest the instruction.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
@@ -141,7 +146,6 @@ pub(crate) fn next_deadline() -> u64 {
 }
 
 /// Wakes whose time has come. Whether there were any.
-#[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn wake_expired() -> bool {
     let first = next_deadline();
     if first == u64::MAX {

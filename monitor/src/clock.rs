@@ -69,6 +69,12 @@ impl ClockPage {
         self.current.monotonic_at(counter().wrapping_add(self.offset))
     }
 
+    /// The monotonic clock when the guest's counter read `counter`, which is not long ago; `None` where the counter is no clock.
+    #[must_use]
+    pub fn at(&self, counter: u64) -> Option<u64> {
+        (self.current.flags & TSC_USABLE != 0).then(|| self.current.monotonic_at(counter))
+    }
+
     /// Rewrites the page if it is older than a second.
     pub fn refresh(&mut self) {
         let age = self.now().saturating_sub(self.current.monotonic_base);

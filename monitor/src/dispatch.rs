@@ -157,6 +157,18 @@ impl Dispatch {
         (self.console.counters(), devices)
     }
 
+    /// When the guest and its program began, as the guest says, on the monotonic clock in nanoseconds: for the first exit to tell.
+    #[must_use]
+    pub fn begin_times(&self) -> [Option<u64>; 2] {
+        self.ring.0.begin_times().map(|counter| self.clock.at(counter).filter(|_| counter != 0))
+    }
+
+    /// When the host took the first byte of output, on its `CLOCK_MONOTONIC` in nanoseconds.
+    #[must_use]
+    pub fn first_output(&self) -> Option<u64> {
+        self.console.first_output()
+    }
+
     /// Rewrites the clock page.
     pub fn clock(&mut self) {
         self.clock.rewrite();

@@ -178,6 +178,7 @@ impl Vm {
         };
         let cause = self.drain(cause);
         self.timeline.mark("ended");
+        self.dispatch.first_output().into_iter().for_each(|time| self.timeline.insert("first byte", time));
         let (console, counters) = self.dispatch.counters();
         let devices = self.devices.into_iter().zip(counters).filter_map(|((kind, name), counters)| {
             Some(DeviceObservations { kind, name, counters: counters? })
@@ -223,6 +224,9 @@ impl Vm {
             let exit = self.vcpu.run();
             if std::mem::take(&mut first) {
                 self.timeline.mark("first exit");
+                for (step, time) in ["guest entry", "main"].into_iter().zip(self.dispatch.begin_times()) {
+                    time.into_iter().for_each(|time| self.timeline.insert(step, time));
+                }
             }
             let exit = match exit {
                 Ok(exit) => exit,

@@ -15,8 +15,7 @@ use core::arch::{asm, naked_asm};
 const REP_MIN: usize = 1024;
 
 // In each function below, by the System V ABI: RDI, RSI, RDX are the arguments, RAX the result; all of xmm0-15, r8-r11 are the
-// function's to use, and the direction flag is clear. They are functions of Rust, so that link-time optimisation has the others call
-// them directly, and not through a table in a page of its own; and they are next to what every start runs.
+// function's to use, and the direction flag is clear. What every start runs is next to it.
 
 /// Copies `count` bytes; the ranges may overlap.
 ///
@@ -193,7 +192,6 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 /// The range is writable.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.startup.ukvm")]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
     naked_asm!(
         ".p2align 6",

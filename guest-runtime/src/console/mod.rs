@@ -84,9 +84,7 @@ impl Write for Printer {
 pub fn print(arguments: fmt::Arguments<'_>) {
     // The printer never fails; an implementation of `Display` that does has nobody to tell.
     let _ = Printer.write_fmt(arguments);
-    submit();
-    crate::ring::enter(0);
-    crate::ring::reap();
+    output::submit_now();
 }
 
 /// Prints to the console. See [`console`](crate::console) for when it appears there.

@@ -9,6 +9,7 @@ mod terminal;
 
 use super::log::Log;
 use super::{Completions, Counters, Device, DeviceRequest};
+use crate::clock;
 use crate::config::ConsoleConfig;
 use crate::error::Error;
 use crate::memory::{GuestBuffer, Memory};
@@ -32,6 +33,7 @@ pub struct Console {
     writes: VecDeque<Pending>,
     reads: VecDeque<Pending>,
     output_closed: bool,
+    first_output: Option<u64>,
     counters: Counters,
     log: Log,
 }
@@ -59,6 +61,7 @@ impl Console {
             writes: VecDeque::new(),
             reads: VecDeque::new(),
             output_closed: false,
+            first_output: None,
             counters: Counters::default(),
             log: Log::new("console"),
         })
@@ -76,6 +79,12 @@ impl Console {
     #[must_use]
     pub fn output_closed(&self) -> bool {
         self.output_closed
+    }
+
+    /// When the host took the first byte, on its `CLOCK_MONOTONIC` in nanoseconds.
+    #[must_use]
+    pub fn first_output(&self) -> Option<u64> {
+        self.first_output
     }
 
     /// Whether Ctrl-] has been pressed in raw mode, so that the guest is to end. On the terminal that the monitor was started
@@ -105,6 +114,7 @@ impl Console {
             if !left.is_empty() {
                 match self.output.write(&memory.slice(left)) {
                     Ok(written) => {
+                        self.first_output.get_or_insert_with(clock::monotonic);
                         request.done += written;
                         budget -= written.min(budget);
                         self.counters.bytes_out += written as u64;

@@ -43,7 +43,19 @@ impl Timeline {
         self.marks.push(Mark { step, at: self.start.elapsed() });
     }
 
-    /// The marks in the order in which they were made.
+    /// Notes that `step` was done at `time` on the host's `CLOCK_MONOTONIC`, in nanoseconds, in its place among the other steps: what
+    /// the guest or a device knows. A time before the start or in the future is not believed.
+    pub fn insert(&mut self, step: &'static str, time: u64) {
+        let now = self.start.elapsed();
+        let Some(at) = time.checked_sub(self.began()).map(Duration::from_nanos).filter(|at| *at <= now)
+        else {
+            return;
+        };
+        let place = self.marks.partition_point(|mark| mark.at <= at);
+        self.marks.insert(place, Mark { step, at });
+    }
+
+    /// The marks in the order of their times.
     #[must_use]
     pub fn marks(&self) -> &[Mark] {
         &self.marks
@@ -73,6 +85,24 @@ mod tests {
         // What lies between the two clocks that are read is a few instructions, or a moment without a processor.
         let began = timeline.began();
         assert!(before <= began && began < after + 1_000_000_000, "{before} {began} {after}");
+    }
+
+    #[test]
+    fn what_was_seen_elsewhere_comes_in_its_place() {
+        let mut timeline = Timeline::since(Instant::now());
+        let pause = || std::thread::sleep(Duration::from_millis(1));
+        pause();
+        timeline.mark("first");
+        pause();
+        let between = clock::monotonic();
+        pause();
+        timeline.mark("last");
+        timeline.insert("between", between);
+        timeline.insert("in the future", clock::monotonic() + 1_000_000_000);
+        timeline.insert("before the start", timeline.began() - 1);
+        timeline.insert("never", 0);
+        let names: Vec<_> = timeline.marks().iter().map(|mark| mark.step).collect();
+        assert_eq!(names, ["first", "between", "last"]);
     }
 
     #[test]
