@@ -263,10 +263,14 @@ impl Running {
                 break status;
             }
             if Instant::now() > end {
+                let before = threads(self.child.id());
+                std::thread::sleep(Duration::from_secs(1));
+                let after = threads(self.child.id());
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 panic!(
-                    "{}: still running after {:?}; its output: {:?}; its errors: {}",
+                    "{}: still running after {:?}; its output: {:?}; its errors: {}; its threads: {before}\n\
+                     a second later: {after}",
                     self.line,
                     self.deadline,
                     String::from_utf8_lossy(&self.stdout.bytes()),
@@ -440,4 +444,18 @@ impl Captured {
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// What the threads of a process are doing, as far as the kernel tells (Linux, `filesystems/proc.rst`): whether one that hangs
+/// computes or waits, and for what.
+fn threads(process: u32) -> String {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else { return String::new() };
+    let mut text = String::new();
+    for task in tasks.flatten() {
+        for file in ["stat", "syscall", "stack"] {
+            let content = std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            text += &format!("\n{file}: {}", content.trim_end());
+        }
+    }
+    text
 }
