@@ -60,6 +60,76 @@ fn requests_and_completions_keep_their_order_past_every_wrap() {
     assert!(next > 2000);
 }
 
+/// Rings that `index` entries have gone through.
+fn after(words: &Words, shape: Shape, index: u32) -> (GuestRing<&Words>, MonitorRing<&Words>) {
+    for field in [SUBMISSION_TAIL, COMPLETION_HEAD, SUBMISSION_HEAD, COMPLETION_TAIL] {
+        (&words).store_u32_release(field, index);
+    }
+    (GuestRing::after(words, shape, index), MonitorRing::after(words, shape, index))
+}
+
+#[test]
+fn full_rings_pass_the_wrap_of_the_indices() {
+    let shape = Shape::new(4, 8).unwrap();
+    // The wrap comes at every place of a filling.
+    for index in u32::MAX - 16..=u32::MAX {
+        let words = Words::new(shape);
+        let (mut guest, mut monitor) = after(&words, shape, index);
+        let (mut next, mut expected) = (0, 0);
+        for _ in 0..8 {
+            // As many as the completion ring takes: all but the notice's entry.
+            for _ in 0..7 {
+                if !guest.submit(&request(next)).unwrap() {
+                    let taken = monitor.take().unwrap().unwrap();
+                    monitor.post(&done(taken));
+                    assert_eq!(guest.submit(&request(next)), Ok(true));
+                }
+                next += 1;
+            }
+            while let Some(request) = monitor.take().unwrap() {
+                monitor.post(&done(request));
+            }
+            assert_eq!(monitor.unreaped(), Ok(7));
+            // The completion ring is full: the submission ring fills up.
+            let waiting: Vec<u64> = (next..).take_while(|i| guest.submit(&request(*i)).unwrap()).collect();
+            assert_eq!((waiting.len(), monitor.take()), (4, Ok(None)));
+            next += 4;
+            while let Some(completion) = guest.take().unwrap() {
+                assert_eq!(completion.user_data, expected);
+                expected += 1;
+                if let Some(request) = monitor.take().unwrap() {
+                    monitor.post(&done(request));
+                }
+            }
+            assert_eq!((next, guest.queued()), (expected, 0));
+        }
+    }
+}
+
+#[test]
+fn impossible_indices_are_found_at_their_wrap() {
+    let shape = Shape::new(4, 4).unwrap();
+    let words = Words::new(shape);
+    let (mut guest, mut monitor) = after(&words, shape, u32::MAX - 1);
+    for tail in [3, u32::MAX - 2, 1 << 31] {
+        (&words).store_u32_release(SUBMISSION_TAIL, tail);
+        assert_eq!(monitor.take(), Err(Corrupt { field: SUBMISSION_TAIL, value: tail }));
+    }
+    (&words).store_u32_release(SUBMISSION_TAIL, u32::MAX - 1);
+    for i in 0..3 {
+        assert_eq!(guest.submit(&request(i)), Ok(true));
+        let taken = monitor.take().unwrap().unwrap();
+        monitor.post(&done(taken));
+    }
+    assert_eq!(monitor.unreaped(), Ok(3));
+    for head in [2, u32::MAX - 2] {
+        (&words).store_u32_release(COMPLETION_HEAD, head);
+        assert_eq!(monitor.unreaped(), Err(Corrupt { field: COMPLETION_HEAD, value: head }));
+    }
+    (&words).store_u32_release(COMPLETION_HEAD, 1);
+    assert_eq!(monitor.unreaped(), Ok(0));
+}
+
 #[test]
 fn a_full_submission_ring_refuses_and_loses_nothing() {
     let shape = Shape::new(2, 8).unwrap();
