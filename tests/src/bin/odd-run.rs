@@ -1,17 +1,23 @@
-//! `ukvm-run` in odd surroundings, for what no command line can bring about. The first argument says which, the others are
-//! those of `ukvm-run`:
+//! `ukvm-run` in odd surroundings, for what no command line can bring about. The first argument says which, by commas where they
+//! are several; the others are those of `ukvm-run`:
 //!
 //! - `slow-disk`: every request to a disk hangs for a second;
 //! - `no-io-uring`: the host forbids io_uring, as many containers do;
 //! - `no-flush`: the host fails to make anything durable (`fdatasync`);
+//! - `lost-cache`: what is written to a disk stays in the file `PATH.cache` until a flush brings it to `PATH`, which so holds what a
+//!   loss of power would leave;
 //! - `writable-text`: the page tables let the guest write its text, so that only the memory slot below them protects it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use ukvm::cli::{self, Command};
-use ukvm::config::DiskSource;
+use ukvm::config::{Config, DiskConfig, DiskSource};
 use ukvm::device::block::{BlockBackend, FileBackend};
 use ukvm::error::{Error, ErrorKind};
 use ukvm::outcome::Cause;
@@ -33,30 +39,44 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Error> {
     let mut arguments = std::env::args_os().skip(1);
-    let oddity = arguments.next().unwrap_or_default();
+    let oddities = arguments.next().unwrap_or_default();
     let line = [OsString::from("odd-run")].into_iter().chain(arguments);
     let Command::Run { mut config, .. } = cli::parse(line, Instant::now())? else {
         return Err(Error::new(ErrorKind::Usage, "this runs guests, and does nothing else"));
     };
-    match oddity.to_str() {
-        Some("slow-disk") => {
-            for disk in &mut config.disks {
-                if let DiskSource::Path(path) = &disk.source {
-                    let file = FileBackend::open(path, disk.read_only, disk.direct)?;
-                    disk.source = DiskSource::Backend(Box::new(Slow(file)));
-                }
+    for oddity in oddities.to_string_lossy().split(',') {
+        match oddity {
+            "slow-disk" => replace_disks(&mut config, |path, disk| {
+                Ok(Box::new(Slow(FileBackend::open(path, disk.read_only, disk.direct)?)))
+            })?,
+            "lost-cache" => {
+                replace_disks(&mut config, |path, disk| Ok(Box::new(LostCache::open(path, disk)?)))?;
             }
+            "no-io-uring" => forbid(libc::SYS_io_uring_setup, libc::EPERM),
+            "no-flush" => forbid(libc::SYS_fdatasync, libc::EIO),
+            "writable-text" => config.test_writable_text = true,
+            _ => return Err(Error::new(ErrorKind::Usage, "the first argument is none of the oddities")),
         }
-        Some("no-io-uring") => forbid(libc::SYS_io_uring_setup, libc::EPERM),
-        Some("no-flush") => forbid(libc::SYS_fdatasync, libc::EIO),
-        Some("writable-text") => config.test_writable_text = true,
-        _ => return Err(Error::new(ErrorKind::Usage, "the first argument is none of the oddities")),
     }
     let outcome = Vm::new(*config)?.run();
     if let Cause::Fault(report) = &outcome.cause {
         eprintln!("odd-run: {report}");
     }
     Ok(outcome.cause.status())
+}
+
+/// Puts what `open` makes of a disk's path in its place.
+fn replace_disks(
+    config: &mut Config,
+    open: impl Fn(&Path, &DiskConfig) -> Result<Box<dyn BlockBackend>, Error>,
+) -> Result<(), Error> {
+    for disk in &mut config.disks {
+        if let DiskSource::Path(path) = &disk.source {
+            let backend = open(path, disk)?;
+            disk.source = DiskSource::Backend(backend);
+        }
+    }
+    Ok(())
 }
 
 /// Has this process and its threads get `errno` for a system call (Linux, `userspace-api/seccomp_filter.rst`).
@@ -115,5 +135,63 @@ impl BlockBackend for Slow {
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
         std::thread::sleep(DELAY);
         self.0.write_zeroes(offset, length)
+    }
+}
+
+/// A file behind a cache that is lost with the power.
+#[derive(Debug)]
+struct LostCache {
+    cache: FileBackend,
+    cache_path: PathBuf,
+    file: File,
+}
+
+impl LostCache {
+    /// How long a flush takes: long enough that others are asked for meanwhile.
+    const FLUSH: Duration = Duration::from_millis(20);
+
+    fn open(path: &Path, disk: &DiskConfig) -> Result<Self, Error> {
+        let cache_path = path.with_added_extension("cache");
+        let failed = |error: io::Error| Error::new(ErrorKind::HostIo, format!("{}: {error}", path.display()));
+        std::fs::copy(path, &cache_path).map_err(failed)?;
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        Ok(Self { cache: FileBackend::open(&cache_path, disk.read_only, disk.direct)?, cache_path, file })
+    }
+}
+
+impl BlockBackend for LostCache {
+    fn capacity(&self) -> u64 {
+        self.cache.capacity()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.cache.block_size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.cache.is_read_only()
+    }
+
+    fn direct(&self) -> Option<(BorrowedFd<'_>, usize)> {
+        self.cache.direct()
+    }
+
+    fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        self.cache.read(into, offset)
+    }
+
+    fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        self.cache.write(from, offset)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        // What was written before, and nothing that comes meanwhile.
+        let bytes = std::fs::read(&self.cache_path)?;
+        std::thread::sleep(Self::FLUSH);
+        self.file.write_all_at(&bytes, 0)
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.cache.write_zeroes(offset, length)
     }
 }

@@ -1,5 +1,6 @@
 //! The ways of a block request: through the page cache, past it, and without a request.
 
+use nix::sys::signal::Signal;
 use std::fs::File;
 use std::path::Path;
 use ukvm_tests::files::{self, noise};
@@ -14,6 +15,7 @@ ukvm_tests::tests! {
     a_mapped_image_that_shrinks_is_a_fault_that_names_the_disk;
     an_image_that_shrinks_is_an_error_of_the_read;
     a_failed_flush_is_an_error_and_so_are_all_later_ones;
+    what_a_flush_has_covered_is_there_after_a_loss_of_power;
     a_file_system_without_direct_io .needs(&[Need::Root]);
     a_full_host_is_an_error_of_the_direct_write .needs(&[Need::Root]);
 }
@@ -115,16 +117,56 @@ fn an_image_that_shrinks_is_an_error_of_the_read() {
 }
 
 fn a_failed_flush_is_an_error_and_so_are_all_later_ones() {
-    for (options, way) in [("", CACHED), (",direct", QUEUED)] {
+    let ways = [
+        ("no-flush", "", CACHED),
+        ("no-flush", ",direct", QUEUED),
+        ("no-flush,no-io-uring", ",direct", ONE_BY_ONE),
+    ];
+    for (oddities, options, way) in ways {
         let directory = files::directory();
         let image = files::file(directory.path(), "a.img", &noise(10, 1 << 20));
         let operations = ["2:write:0:4096", "2:flush", "2:flush", "2:read:0:512"];
-        let ended = run(Some("no-flush"), "disk", "scratch", &image, options).args(operations).finish();
+        let ended = run(Some(oddities), "disk", "scratch", &image, options).args(operations).finish();
         let ended = ended.status(0).says(&[way, "flushing failed"]);
         let text = ended.text();
         let [write, first, second] = ["2:write:0:4096 status 0 4096\n", "2:flush", "2:flush"];
         let start = format!("{write}{first} status {IO} 0\n{second} status {IO} 0\n2:read:0:512 ok 512 ");
         assert!(text.starts_with(&start), "{text}");
+    }
+}
+
+fn what_a_flush_has_covered_is_there_after_a_loss_of_power() {
+    /// Bytes that the guest writes at a time.
+    const BLOCK: usize = 4096;
+    let ways = [
+        ("lost-cache", "", CACHED),
+        ("lost-cache", ",direct", QUEUED),
+        ("lost-cache,no-io-uring", ",direct", ONE_BY_ONE),
+    ];
+    for (oddities, options, way) in ways {
+        let directory = files::directory();
+        let image = files::sparse(directory.path(), "a.img", 8 << 20);
+        let read = || std::fs::read(&image).expect("the image");
+        let mut running = run(Some(oddities), "durable", "scratch", &image, options).input_pipe().start();
+        running.wait_for("written\n");
+        assert!(
+            read().iter().all(|&byte| byte == 0),
+            "a write is durable before a flush: this test sees nothing"
+        );
+        running.send(b"x");
+        running.wait_for("flush 12 ");
+        running.signal(Signal::SIGKILL);
+        let ended = running.wait().says(&[way]);
+        let text = ended.text();
+        // The last line may be cut off.
+        let covered = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let covered = covered.filter_map(|line| line.trim_end().split_once(" covers ")?.1.parse().ok());
+        let covered: usize = covered.max().unwrap_or_default();
+        assert!(covered > 8, "{text}");
+        for (number, block) in (1_u64..).zip(read().chunks(BLOCK)).take(covered) {
+            let whole = block.chunks(8).all(|word| *word == number.to_le_bytes());
+            assert!(whole, "block {number} of {covered} that a flush covered is lost; {way}");
+        }
     }
 }
 
