@@ -27,9 +27,20 @@ pub fn add_default_route(gateway: Ipv4Addr) {
 /// The frames that an interface has received: for a TAP those that its user has sent, a large one counted once.
 #[must_use]
 pub fn received_frames(name: &str) -> u64 {
+    counter(name, 1)
+}
+
+/// The frames that an interface should have sent and has dropped: for a TAP those for which its user left no room in its queue.
+#[must_use]
+pub fn dropped_frames(name: &str) -> u64 {
+    counter(name, 11)
+}
+
+/// A column of the table of interfaces, see `proc_net(5)`.
+fn counter(name: &str, column: usize) -> u64 {
     let table = fs::read_to_string("/proc/thread-self/net/dev").expect("the table of interfaces");
     let line = table.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
-    let frames = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    let frames = line.and_then(|line| line.split_whitespace().nth(column)?.parse().ok());
     frames.expect("the counters of an interface")
 }
 

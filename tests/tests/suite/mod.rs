@@ -3,6 +3,7 @@
 mod abi;
 mod arithmetic;
 mod aslr;
+mod backpressure;
 mod bad_elf;
 mod block_paths;
 mod clock;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         abi::TESTS,
         arithmetic::TESTS,
         aslr::TESTS,
+        backpressure::TESTS,
         bad_elf::TESTS,
         block_paths::TESTS,
         clock::TESTS,

@@ -34,13 +34,13 @@ ukvm_tests::tests! {
 const PATTERN: usize = 1_000_003;
 /// Where the guest takes data, where it sends some, and where it takes it only after a datagram.
 const TAKES: u16 = 1;
-const SENDS: u16 = 2;
+pub(crate) const SENDS: u16 = 2;
 const TAKES_LATER: u16 = 3;
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const ADDRESSES: [&str; 4] = ["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"];
+pub(crate) const ADDRESSES: [&str; 4] = ["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"];
 
 /// The guest on `tap0`, which is there, by its device `device`.
-fn bulk(device: &str, arguments: &[&str]) -> Running {
+pub(crate) fn bulk(device: &str, arguments: &[&str]) -> Running {
     let option = format!("{device}=tap0,mac=02:00:00:00:00:09");
     let run = Run::guest("bulk").option("--net", option).args(arguments);
     let guest = run.deadline(patience(Duration::from_secs(300))).start();
@@ -50,7 +50,7 @@ fn bulk(device: &str, arguments: &[&str]) -> Running {
 }
 
 /// Ends the guest; how many frames it found broken.
-fn broken(guest: Running) -> u64 {
+pub(crate) fn broken(guest: Running) -> u64 {
     guest.signal(Signal::SIGTERM);
     let text = guest.wait().status(3).text();
     let number = text.split("broken: ").nth(1).and_then(|rest| rest.split(',').next());
@@ -58,11 +58,11 @@ fn broken(guest: Running) -> u64 {
 }
 
 /// The pattern twice, so that a piece from anywhere is in one piece.
-fn pattern() -> Vec<u8> {
+pub(crate) fn pattern() -> Vec<u8> {
     noise(1, PATTERN).repeat(2)
 }
 
-fn connect(address: &str, port: u16) -> TcpStream {
+pub(crate) fn connect(address: &str, port: u16) -> TcpStream {
     let address = SocketAddr::new(address.parse().expect("an address"), port);
     let time = patience(Duration::from_secs(20));
     let stream = TcpStream::connect_timeout(&address, time).expect("a connection");
@@ -83,7 +83,7 @@ fn write(stream: &mut TcpStream, pattern: &[u8], length: u64) -> std::io::Result
 }
 
 /// Sends the guest `length` bytes, which it compares.
-fn give(address: &str, pattern: &[u8], length: u64) {
+pub(crate) fn give(address: &str, pattern: &[u8], length: u64) {
     let mut stream = connect(address, TAKES);
     write(&mut stream, pattern, length).expect("a guest that takes all");
     let mut answer = [0; 8];
@@ -92,9 +92,14 @@ fn give(address: &str, pattern: &[u8], length: u64) {
 }
 
 /// Has the guest send `length` bytes, and compares.
-fn take(address: &str, pattern: &[u8], length: u64) {
+pub(crate) fn take(address: &str, pattern: &[u8], length: u64) {
     let mut stream = connect(address, SENDS);
     stream.write_all(&length.to_le_bytes()).expect("a guest that listens");
+    expect(&mut stream, pattern, length);
+}
+
+/// Reads `length` bytes to the end, and compares.
+pub(crate) fn expect(stream: &mut TcpStream, pattern: &[u8], length: u64) {
     let mut buffer = vec![0; 256 << 10];
     let mut total = 0;
     loop {
@@ -225,7 +230,11 @@ fn sum(parts: &[&[u8]]) -> u16 {
 
 /// Runs `client` in a namespace that reaches the guest's, which has the device `device`, by a wire. How many frames the guest found
 /// broken.
-fn over_a_wire(device: &str, change: &(dyn Fn(&mut [u8]) + Sync), client: impl FnOnce() + Send) -> u64 {
+pub(crate) fn over_a_wire(
+    device: &str,
+    change: &(dyn Fn(&mut [u8]) + Sync),
+    client: impl FnOnce() + Send,
+) -> u64 {
     in_namespace(|| {
         network::make_tap_with_address("tap0");
         let near = network::attach_tap("wire", TAP_FLAGS | libc::IFF_TUN_EXCL).expect("a TAP");
@@ -273,7 +282,7 @@ fn talk() {
     }
 }
 
-fn echo_socket() -> UdpSocket {
+pub(crate) fn echo_socket() -> UdpSocket {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect((GUEST, 7)).expect("a route");
     socket.set_read_timeout(Some(patience(Duration::from_millis(500)))).expect("a time limit");
@@ -344,7 +353,7 @@ fn a_guest_that_does_not_read_holds_back_its_peer() {
 }
 
 /// The resident memory of the monitor, in bytes.
-fn resident(guest: &Running) -> u64 {
+pub(crate) fn resident(guest: &Running) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/statm", guest.pid())).expect("a process");
     let pages: u64 = text.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a number");
     pages * 4096
