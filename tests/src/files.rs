@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+include!("../io/bytes.rs");
+
 /// A directory that is removed with all that is in it when this is dropped.
 #[must_use]
 pub fn directory() -> TempDir {
@@ -26,21 +28,6 @@ pub fn file(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
     File::create(&path).and_then(|mut file| file.write_all(bytes)).expect("a file");
     path
-}
-
-/// `length` bytes that look random and are the same for the same `seed` (xorshift64*, Vigna 2016).
-#[must_use]
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// Where the program `name` is, in `PATH` or where Debian keeps the administrator's programs.

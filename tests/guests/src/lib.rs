@@ -17,6 +17,8 @@ use ukvm_abi::doorbell::{self, Function};
 use ukvm_abi::request::{Completion, Opcode, Request};
 use ukvm_abi::ring::{GuestRing, Shape, SharedWords};
 
+include!("../../io/bytes.rs");
+
 /// The ring area as atomics.
 #[derive(Clone, Copy, Debug)]
 pub struct Area {
@@ -147,27 +149,6 @@ pub fn ring_doorbell(value: u32) {
 /// The program's first argument, or nothing.
 pub fn argument() -> &'static str {
     ukvm_runtime::args().next().unwrap_or("")
-}
-
-/// A checksum that the tests compute too: FNV-1a, 64 bits.
-pub fn checksum(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// `length` bytes that look random and are the same for the same `seed`; the tests make the same (xorshift64*, Vigna 2016).
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// Executes instructions of which a test wants to see what comes of them. All that is left to the caller is to name every

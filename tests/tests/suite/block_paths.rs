@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::path::Path;
-use ukvm_tests::files::{self, noise};
+use ukvm_tests::files::{self, checksum, noise};
 use ukvm_tests::run::{Finished, Run};
 use ukvm_tests::suite::Need;
 use ukvm_tests::user::{Devices, in_private_mounts};
@@ -28,12 +28,6 @@ const ONE_BY_ONE: &str = ", direct through a thread\n";
 
 /// The status of a failed request.
 const IO: u32 = ukvm_abi::request::Status::Io as u32;
-
-/// The checksum that the guest computes too: FNV-1a.
-fn checksum(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
-}
 
 /// `ukvm-run` with the image as the disk `name`, in the way that `options` (behind the path) and `oddity` ask for.
 fn run(oddity: Option<&str>, guest: &str, name: &str, image: &Path, options: &str) -> Run {

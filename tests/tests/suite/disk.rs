@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use ukvm_abi::request::Status;
-use ukvm_tests::files::{self, call, noise};
+use ukvm_tests::files::{self, call, checksum, noise};
 use ukvm_tests::run::{Finished, Run};
 use ukvm_tests::suite::Need;
 use ukvm_tests::user::{Devices, NOBODY, in_private_mounts, set_mode};
@@ -28,12 +28,6 @@ ukvm_tests::tests! {
         .not_in_rig("its kernel has no loop devices");
     a_full_host_is_an_error_for_the_guest .needs(&[Need::Root]);
     an_image_of_many_gigabytes;
-}
-
-/// The checksum that the guest computes too: FNV-1a.
-fn checksum(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 fn ok(operation: &str, bytes: &[u8]) -> String {
