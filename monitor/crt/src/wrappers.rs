@@ -71,6 +71,12 @@ calls! {
 
 // Memory.
 calls! {
+    mmap(start: *mut c_void, length: size_t, rights: c_int, flags: c_int, file: c_int, at: off_t) -> *mut c_void
+        = SYS_mmap(start, length, rights, flags, file, at);
+    mmap64(start: *mut c_void, length: size_t, rights: c_int, flags: c_int, file: c_int, at: off_t) -> *mut c_void
+        = SYS_mmap(start, length, rights, flags, file, at);
+    mremap(start: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> *mut c_void
+        = SYS_mremap(start, old, new, flags, to);
     mprotect(start: *mut c_void, length: size_t, rights: c_int) -> c_int = SYS_mprotect(start, length, rights);
     munmap(start: *mut c_void, length: size_t) -> c_int = SYS_munmap(start, length);
     madvise(start: *mut c_void, length: size_t, advice: c_int) -> c_int = SYS_madvise(start, length, advice);
@@ -113,49 +119,6 @@ unsafe extern "C" fn syscall(
 ) -> c_long {
     // SAFETY: the caller keeps the contract of the system call that it names.
     checked(unsafe { raw(number, [a, b, c, d, e, f]) }) as c_long
-}
-
-#[cfg_attr(not(test), unsafe(no_mangle))]
-unsafe extern "C" fn mmap(
-    start: *mut c_void,
-    length: size_t,
-    rights: c_int,
-    flags: c_int,
-    file: c_int,
-    at: off_t,
-) -> *mut c_void {
-    let arguments = [start.addr(), length, rights as usize, flags as usize, file as usize, at as usize];
-    // SAFETY: the caller keeps the contract of the system call.
-    let result = checked(unsafe { raw(libc::SYS_mmap, arguments) });
-    // MAP_FAILED is -1 as well.
-    core::ptr::with_exposed_provenance_mut(result.cast_unsigned())
-}
-
-#[cfg_attr(not(test), unsafe(no_mangle))]
-unsafe extern "C" fn mmap64(
-    start: *mut c_void,
-    length: size_t,
-    rights: c_int,
-    flags: c_int,
-    file: c_int,
-    at: off_t,
-) -> *mut c_void {
-    // SAFETY: the two are one function where offsets have 64 bits.
-    unsafe { mmap(start, length, rights, flags, file, at) }
-}
-
-#[cfg_attr(not(test), unsafe(no_mangle))]
-unsafe extern "C" fn mremap(
-    start: *mut c_void,
-    old: size_t,
-    new: size_t,
-    flags: c_int,
-    to: *mut c_void,
-) -> *mut c_void {
-    let arguments = [start.addr(), old, new, flags as usize, to.addr(), 0];
-    // SAFETY: the caller keeps the contract of the system call.
-    let result = checked(unsafe { raw(libc::SYS_mremap, arguments) });
-    core::ptr::with_exposed_provenance_mut(result.cast_unsigned())
 }
 
 /// Unlike the system call it leaves the time as it is.
