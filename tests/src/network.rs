@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
+use ukvm_host_net::tap;
 
 /// Runs `body` on a thread in a network namespace of its own, with `lo` up. Processes that it starts are in it too.
 pub fn in_namespace<T: Send>(body: impl FnOnce() -> T + Send) -> T {
@@ -51,28 +52,9 @@ pub fn make_tap(name: &str, flags: i32, owner: Option<u32>) {
         .expect("a persistent TAP");
     drop(file);
     // A process that another test starts at this moment has the descriptor too, until it executes its program.
-    while has_link(name) {
+    while tap::has_link(name).expect("a TAP's link") {
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// Whether anybody is attached to a TAP.
-fn has_link(name: &str) -> bool {
-    /// `struct ethtool_value` of `linux/ethtool.h`.
-    #[repr(C)]
-    struct Value {
-        command: u32,
-        data: u32,
-    }
-    /// From `linux/ethtool.h`.
-    const ETHTOOL_GLINK: u32 = 10;
-    /// From `linux/sockios.h`.
-    const SIOCETHTOOL: libc::c_ulong = 0x8946;
-    let mut link = Value { command: ETHTOOL_GLINK, data: 0 };
-    let mut request = request(name);
-    request.ifr_ifru.ifru_data = (&raw mut link).cast();
-    configure(SIOCETHTOOL, request).expect("a TAP's link");
-    link.data != 0
 }
 
 /// Makes a persistent TAP with the address 10.0.0.1/24 (and fd00::1/64) that is up.
@@ -136,21 +118,7 @@ pub fn give_address(name: &str, address: Ipv4Addr) {
 
 /// Tells the kernel that `address` has the hardware address `mac`, so that it needs no ARP.
 pub fn add_neighbour(name: &str, address: Ipv4Addr, mac: [u8; 6]) {
-    let mut hardware = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
-    for (to, from) in hardware.sa_data.iter_mut().zip(mac) {
-        *to = from.cast_signed();
-    }
-    let request = libc::arpreq {
-        arp_pa: socket_address(address),
-        arp_ha: hardware,
-        arp_flags: libc::ATF_COM | libc::ATF_PERM,
-        arp_netmask: socket_address(Ipv4Addr::UNSPECIFIED),
-        arp_dev: name_field(name),
-    };
-    let socket = control_socket(AddressFamily::Inet);
-    // SAFETY: SIOCSARP reads an arpreq, which `request` is.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSARP, &raw const request) })
-        .expect("a neighbour's hardware address");
+    tap::add_neighbour(name, address, mac).expect("a neighbour's hardware address");
 }
 
 /// Gives the interface `address` in a network of 64 bits, without the wait for duplicates.
@@ -174,8 +142,7 @@ pub fn give_address_v6(name: &str, address: Ipv6Addr) {
 
 fn configure(code: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
     let socket = control_socket(AddressFamily::Inet);
-    // SAFETY: the codes passed here are interface ioctls, which read and write an ifreq; what it points to, for SIOCETHTOOL,
-    // the caller keeps alive.
+    // SAFETY: the codes passed here are interface ioctls, which read and write an ifreq.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), code, &raw mut request) })?;
     Ok(request)
 }
