@@ -55,6 +55,8 @@ pub enum Fault {
         /// The device's handle less 1.
         device: usize,
     },
+    /// It came to a part of its program that the host cannot provide any more.
+    Program,
     /// The processor could not even deliver an exception.
     TripleFault,
     /// KVM could not run an instruction of the guest.
@@ -241,6 +243,9 @@ fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: O
             format!("it wrote to read-only memory (guest-physical address {gpa:#x})")
         }
         Fault::Disk { device } => lost_disk(&format!("number {device}")),
+        Fault::Program => "its program cannot be read any more: the file was truncated while in use, or the host's disk fails; \
+                           replace a program's file by renaming another, not by writing into it"
+            .to_owned(),
         Fault::Physical { gpa, .. } => format!("it read guest-physical address {gpa:#x}, where no memory is"),
         Fault::TripleFault => "its exception could not be delivered (triple fault)".to_owned(),
         Fault::Unrunnable { reason } => {

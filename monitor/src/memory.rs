@@ -2,8 +2,10 @@
 //!
 //! The guest may write to it at any time, so no reference to it is ever made.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use ukvm_abi::ring::SharedWords;
@@ -20,7 +22,18 @@ pub struct Memory {
     /// Page-aligned; where guest-physical address 0 is, a multiple of [`LARGE_PAGE`].
     base: *mut u8,
     size: usize,
+    file_pages: Vec<FilePages>,
     _mapping: Arc<Mapping>,
+}
+
+/// Pages that are a file's, as far as nobody has written to them.
+#[derive(Debug)]
+struct FilePages {
+    /// Guest-physical addresses.
+    range: Range<u64>,
+    file: File,
+    /// Where in the file they begin.
+    offset: u64,
 }
 
 /// What was mapped, the slack for alignment included.
@@ -117,8 +130,8 @@ impl Memory {
         let mapping = Arc::new(Mapping { start, length });
         // Large pages need host and guest address alike modulo 2 MiB.
         let base = start.wrapping_add(start.align_offset(LARGE_PAGE as usize));
-        let first = Self { base, size, _mapping: Arc::clone(&mapping) };
-        Ok((first, Self { base: base.wrapping_add(size), size: tail, _mapping: mapping }))
+        let part = |base, size| Self { base, size, file_pages: Vec::new(), _mapping: Arc::clone(&mapping) };
+        Ok((part(base, size), part(base.wrapping_add(size), tail)))
     }
 
     /// Has the host back `range`, guest-physical addresses in whole pages, in one go, which costs a third less than touches one by
@@ -133,6 +146,89 @@ impl Memory {
         }
     }
 
+    /// Has `range`, guest-physical addresses in whole pages, come from `file`, from `offset` on, page by page when it is first touched.
+    /// The file stays as it is, whoever writes there.
+    ///
+    /// Where the file was cut down since, or cannot be read, a touch raises SIGBUS in this process. So only the guest does it, for which
+    /// it is an exit, and the kernel; [`buffer`](Self::buffer) reads in what the monitor touches.
+    ///
+    /// # Errors
+    ///
+    /// What `mmap` says; `InvalidInput` where the range is not all inside, or something is not in whole pages.
+    pub fn map_file(&mut self, range: Range<u64>, file: &File, offset: u64) -> io::Result<()> {
+        let file = file.try_clone()?;
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+        let slice = self.at(range.clone())?;
+        let start = slice.ptr_guard_mut().as_ptr();
+        let whole = |number: u64| number.is_multiple_of(PAGE);
+        if range.is_empty() || !whole(range.start) || !whole(range.end) || !whole(offset) {
+            return Err(invalid());
+        }
+        // SAFETY: the pages lie in this mapping, to which no reference exists; what replaces them can be read and written as before.
+        let mapped = unsafe {
+            libc::mmap(
+                start.cast(),
+                slice.len(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                file.as_raw_fd(),
+                libc::off_t::try_from(offset).map_err(|_| invalid())?,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        self.file_pages.push(FilePages { range, file, offset });
+        Ok(())
+    }
+
+    /// Whether a part of it is a file's, see [`map_file`](Self::map_file).
+    #[must_use]
+    pub fn has_file_pages(&self, gpa: u64) -> bool {
+        self.file_pages.iter().any(|pages| pages.range.contains(&gpa))
+    }
+
+    /// Reads in all pages of `range` that are a file's, so that they are memory like any other. `false` where the file does not have
+    /// them any more.
+    fn read_in(&self, range: &Range<u64>) -> bool {
+        self.file_pages.iter().all(|pages| {
+            let start = range.start.max(pages.range.start) / PAGE * PAGE;
+            let end = range.end.min(pages.range.end).next_multiple_of(PAGE);
+            start >= end
+                || self.read_file(start..end, &pages.file, pages.offset + (start - pages.range.start)).is_ok()
+        })
+    }
+
+    /// Reads from `file`, from `offset` on, to all of `range`, guest-physical addresses.
+    ///
+    /// # Errors
+    ///
+    /// What the host says, `InvalidInput` where the range is not all inside, `UnexpectedEof` where the file ends before.
+    pub fn read_file(&self, range: Range<u64>, file: &File, offset: u64) -> io::Result<()> {
+        let mut rest = self.at(range)?;
+        let mut from = offset;
+        while !rest.is_empty() {
+            let at = libc::off_t::try_from(from).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let start = rest.ptr_guard_mut().as_ptr();
+            // SAFETY: the slice is valid for writes of its length as long as it is borrowed, and nobody holds a reference into it.
+            let read = unsafe { libc::pread(file.as_raw_fd(), start.cast(), rest.len(), at) };
+            match usize::try_from(read) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    rest = rest.offset(count).map_err(io::Error::other)?;
+                    from += count as u64;
+                }
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -145,12 +241,12 @@ impl Memory {
         self.base as u64
     }
 
-    /// The buffer at `gpa`, or `None` unless all of it is inside the memory. That the guest has the right to it is the caller's
-    /// to check.
+    /// The buffer at `gpa`, or `None` unless all of it is inside the memory, and a [file's pages](Self::map_file) in it can be read.
+    /// That the guest has the right to it is the caller's to check.
     #[must_use]
     pub fn buffer(&self, gpa: u64, length: u64) -> Option<GuestBuffer> {
         let end = gpa.checked_add(length)?;
-        (end <= self.size()).then_some(GuestBuffer { gpa, length })
+        (end <= self.size() && self.read_in(&(gpa..end))).then_some(GuestBuffer { gpa, length })
     }
 
     /// The buffer as a slice for volatile copies, and for reading from and writing to descriptors.

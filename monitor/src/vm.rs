@@ -97,18 +97,18 @@ impl Vm {
             Layout::new(&wishes(&image, memory_size, boot.size(), &mappings), |below| random.below(below))
                 .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
         let tables_size = layout.tables.end - layout.tables.start;
-        let (memory, behind) = Memory::with_tail(layout.memory, tables_size)
+        let (mut memory, behind) = Memory::with_tail(layout.memory, tables_size)
             .map_err(|error| host(&format!("get {} of memory", layout::size(memory_size)), &error))?;
-        let memory = Arc::new(memory);
         let tables = Tables::new(&layout, behind, config.test_writable_text)
             .map_err(|error| host("build the page tables", &error))?;
         timeline.mark("memory laid out");
 
         // The program's bytes, and what it is told. The pages that every start touches come in one go.
         memory.populate(&(layout.info.start..layout.rings.start + FIRST_TOUCHED));
-        image.load(&memory, layout.image.start, layout.bias)?;
+        image.load(&mut memory, layout.image.start, layout.bias)?;
         boot.write(&memory, &layout, Shape::DEFAULT)
             .map_err(|error| host("write the boot information", &error))?;
+        let memory = Arc::new(memory);
         timeline.mark("program loaded");
 
         // The virtual machine. Its slots come first: later they would cost more.
@@ -253,14 +253,14 @@ impl Vm {
             Exit::Doorbell(_) | Exit::Interrupted => return self.dispatch.interrupted(),
             Exit::Exception(vector) => Fault::Exception { vector, error: 0, address: 0 },
             Exit::Port { port, width, write } => Fault::Port { port, width, write },
-            Exit::Physical { gpa, write } => match self.disk_at(gpa) {
+            Exit::Physical { gpa, write } => match self.lost_at(gpa) {
                 // KVM has emulated the instruction, and found nothing to read.
-                Some(device) if !write => Fault::Disk { device },
+                Some(fault) if !write => fault,
                 _ => Fault::Physical { gpa, write },
             },
             Exit::Unbacked { gpa } => {
-                match gpa.map_or_else(|| self.disk_in_registers(), |gpa| self.disk_at(gpa)) {
-                    Some(device) => Fault::Disk { device },
+                match gpa.map_or_else(|| self.lost_in_registers(), |gpa| self.lost_at(gpa)) {
+                    Some(fault) => fault,
                     None => {
                         let error = io::Error::from_raw_os_error(libc::EFAULT);
                         return Err(Stop::Ended(Cause::Failed(no_kvm("run the guest", &error))));
@@ -269,24 +269,34 @@ impl Vm {
             }
             Exit::TripleFault => Fault::TripleFault,
             Exit::Halted => Fault::Unrunnable { reason: 0 },
+            // It found no instruction.
+            Exit::Internal { .. } if self.image.was_cut() => Fault::Program,
             Exit::Internal { reason } => Fault::Unrunnable { reason },
         }))
     }
 
-    /// The device whose mapping has this guest-physical address.
-    fn disk_at(&self, gpa: u64) -> Option<usize> {
-        self.dispatch.guest().0.mappings.iter().position(|range| range.contains(&gpa))
+    /// The fault of a guest that was to read this guest-physical address, and for which the host has no bytes there: it is a file's.
+    fn lost_at(&self, gpa: u64) -> Option<Fault> {
+        let (layout, memory) = self.dispatch.guest();
+        if memory.has_file_pages(gpa) {
+            return Some(Fault::Program);
+        }
+        let device = layout.mappings.iter().position(|range| range.contains(&gpa))?;
+        Some(Fault::Disk { device })
     }
 
-    /// The device into whose mapping a register points: how an instruction names what it reads.
-    fn disk_in_registers(&self) -> Option<usize> {
+    /// The same, of a file's bytes to which a register points: how an instruction names what it reads.
+    fn lost_in_registers(&self) -> Option<Fault> {
+        if self.image.was_cut() {
+            return Some(Fault::Program);
+        }
         let (general, _) = self.vcpu.registers().ok()?;
         let kvm_regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, .. } =
             general;
         let slide = self.dispatch.guest().0.slide;
         [rsi, rax, rbx, rcx, rdx, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15]
             .into_iter()
-            .find_map(|address| self.disk_at(address.wrapping_sub(slide)))
+            .find_map(|address| self.lost_at(address.wrapping_sub(slide)))
     }
 
     fn doorbell(&mut self, value: u32) -> Result<(), Stop> {

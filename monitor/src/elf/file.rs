@@ -4,7 +4,7 @@ use super::error::Defect;
 use crate::memory::Memory;
 use std::fs::{File, FileType, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -90,41 +90,19 @@ impl ElfFile {
         memory: &Memory,
         gpa: u64,
     ) -> Result<(), Defect> {
-        const PART: &str = "segment data";
-        let mut rest = memory.buffer(gpa, size).ok_or(Defect::DoesNotFit {
-            image: size,
-            at: gpa,
-            memory: memory.size(),
-        })?;
-        let mut from = offset;
-        while !rest.is_empty() {
-            let place = memory.iovec(rest);
-            let at = libc::off_t::try_from(from).map_err(|_| Defect::Truncated {
-                part: PART,
-                end: from.into(),
-                length: self.length,
-            })?;
-            // SAFETY: the iovec was just made from a checked buffer of `memory`, which is borrowed and so
-            // stays mapped; the kernel writes only there, and no reference to guest memory exists.
-            let read = unsafe { libc::preadv(self.file.as_raw_fd(), &raw const place, 1, at) };
-            match read {
-                1.. => {
-                    rest = rest.skip(read as usize);
-                    from += read as u64;
-                }
-                0 => {
-                    let error = io::ErrorKind::UnexpectedEof.into();
-                    return Err(self.failed(error, offset, size, PART));
-                }
-                _ => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(Defect::Host(error));
-                    }
-                }
-            }
-        }
-        Ok(())
+        memory
+            .read_file(gpa..gpa + size, &self.file, offset)
+            .map_err(|error| self.failed(error, offset, size, "segment data"))
+    }
+
+    /// Has `range` of guest memory come from `offset` on. Whether it does: not every file system has its files mapped.
+    pub(super) fn map_into_guest(&self, offset: u64, memory: &mut Memory, range: Range<u64>) -> bool {
+        memory.map_file(range, &self.file, offset).is_ok()
+    }
+
+    /// Whether it has become shorter since it was opened.
+    pub(super) fn was_cut(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() < self.length)
     }
 
     /// The end of the file comes up early where somebody truncated it after it was opened.

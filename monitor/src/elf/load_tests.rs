@@ -20,8 +20,8 @@ fn words(memory: &Memory, address: u64) -> [u64; 8] {
 #[test]
 fn a_static_pie_is_relocated_by_its_bias() {
     let bias = 0x5555_0000_0000;
-    let (memory, image) = (memory(), Builder::new().open().unwrap());
-    image.load(&memory, GPA, bias).unwrap();
+    let (mut memory, image) = (memory(), Builder::new().open().unwrap());
+    image.load(&mut memory, GPA, bias).unwrap();
     let expected =
         [0x1008 + bias, 0x2000 + bias, 0x1002 + bias, 0x1003 + bias, 0x74, 0x75, 0x1006 + bias, 0x77];
     assert_eq!(words(&memory, WORDS_ADDRESS), expected);
@@ -44,8 +44,8 @@ fn a_bias_may_be_negative() {
     builder.relr.clear();
     builder.dynamic = builder.tags();
     builder.dynamic.iter_mut().filter(|entry| entry.0 == elf::DT_RELA).for_each(|entry| entry.1 += 0x20_0000);
-    let (memory, image) = (memory(), builder.open().unwrap());
-    image.load(&memory, GPA, 0x1_0000_u64.wrapping_sub(0x20_0000)).unwrap();
+    let (mut memory, image) = (memory(), builder.open().unwrap());
+    image.load(&mut memory, GPA, 0x1_0000_u64.wrapping_sub(0x20_0000)).unwrap();
     assert_eq!(words(&memory, WORDS_ADDRESS)[0], 0x1_1008);
 }
 
@@ -56,8 +56,8 @@ fn fixed_addresses_stay() {
     builder.rela = vec![[0x40_2000 + (WORDS_ADDRESS - DATA_ADDRESS), 8, 0x40_1008], [0, 0, 0]];
     builder.dynamic =
         vec![(elf::DT_RELA, 0x40_0180), (elf::DT_RELASZ, 48), (elf::DT_RELAENT, 24), (elf::DT_NULL, 0)];
-    let (memory, image) = (memory(), builder.open().unwrap());
-    image.load(&memory, GPA, 0).unwrap();
+    let (mut memory, image) = (memory(), builder.open().unwrap());
+    image.load(&mut memory, GPA, 0).unwrap();
     assert_eq!(words(&memory, WORDS_ADDRESS), [0x40_1008, 0x71, 0x1002, 0x1003, 0x74, 0x75, 0x1006, 0x77]);
 }
 
@@ -70,8 +70,8 @@ fn a_bitmap_reaches_63_words_and_the_next_goes_on_from_there() {
     builder.relr = vec![first, edges, edges];
     builder.rela.clear();
     builder.dynamic = builder.tags();
-    let (memory, image) = (memory(), builder.open().unwrap());
-    image.load(&memory, GPA, 0x1000).unwrap();
+    let (mut memory, image) = (memory(), builder.open().unwrap());
+    image.load(&mut memory, GPA, 0x1000).unwrap();
     let changed: Vec<u64> = (0..200)
         .filter(|i| memory.get_ref::<u64>((GPA + first + i * 8) as usize).unwrap().load() == 0x1000)
         .collect();
@@ -100,8 +100,8 @@ fn tables_larger_than_a_piece_are_read_to_the_end() {
         bytes.extend([0x4000 + i * 8, 8, i].into_iter().flat_map(u64::to_le_bytes));
     }
     let image = open_bytes(&bytes).unwrap();
-    let memory = Memory::new(0x20_0000).unwrap();
-    image.load(&memory, 0, 0x1000).unwrap();
+    let mut memory = Memory::new(0x20_0000).unwrap();
+    image.load(&mut memory, 0, 0x1000).unwrap();
     for i in 0..count {
         assert_eq!(memory.get_ref::<u64>((0x4000 + i * 8) as usize).unwrap().load(), i + 0x1000);
     }
@@ -110,13 +110,13 @@ fn tables_larger_than_a_piece_are_read_to_the_end() {
 #[test]
 fn memory_that_is_too_small_is_left_alone() {
     let image = Builder::new().open().unwrap();
-    let memory = Memory::new(0x7000).unwrap();
+    let mut memory = Memory::new(0x7000).unwrap();
     for gpa in [GPA, 0x8000, u64::MAX - 0xfff] {
-        let error = image.load(&memory, gpa, 0).unwrap_err();
+        let error = image.load(&mut memory, gpa, 0).unwrap_err();
         assert_eq!(error.defect().kind(), ErrorKind::BadConfig);
         assert!(error.to_string().contains("takes 20480 bytes of memory"), "{error}");
     }
-    assert!(image.load(&memory, 0x2000, 0).is_ok());
+    assert!(image.load(&mut memory, 0x2000, 0).is_ok());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_file_that_shrinks_after_it_was_opened_is_truncated() {
     let file = file_of(&Builder::new().build());
     let image = Image::open(file.as_path()).unwrap();
     file.as_file().set_len(0x560).unwrap();
-    let error = image.load(&memory(), GPA, 0).unwrap_err().to_string();
+    let error = image.load(&mut memory(), GPA, 0).unwrap_err().to_string();
     assert!(
         error.contains("is truncated: its segment data ends at byte 1440 and the file at byte 1376"),
         "{error}"

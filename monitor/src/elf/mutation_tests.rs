@@ -6,7 +6,7 @@ use super::*;
 use std::os::unix::fs::FileExt;
 
 /// Opens, looks at and loads the file, as a run does.
-fn try_all(file: &vmm_sys_util::tempfile::TempFile, memory: &Memory) -> bool {
+fn try_all(file: &vmm_sys_util::tempfile::TempFile, memory: &mut Memory) -> bool {
     let image = match Image::open(file.as_path()) {
         Ok(image) => image,
         Err(error) => {
@@ -45,14 +45,14 @@ fn files() -> [Vec<u8>; 2] {
 
 #[test]
 fn any_byte_may_be_wrong() {
-    let memory = Memory::new(0x1_0000).unwrap();
+    let mut memory = Memory::new(0x1_0000).unwrap();
     for bytes in files() {
         let file = file_of(&bytes);
-        assert!(try_all(&file, &memory), "as it is");
+        assert!(try_all(&file, &mut memory), "as it is");
         for (at, &byte) in bytes.iter().enumerate() {
             for wrong in [!byte, byte ^ 1, byte ^ 0x80, byte.wrapping_add(4)] {
                 file.as_file().write_all_at(&[wrong], at as u64).unwrap();
-                try_all(&file, &memory);
+                try_all(&file, &mut memory);
             }
             file.as_file().write_all_at(&[byte], at as u64).unwrap();
         }
@@ -61,14 +61,14 @@ fn any_byte_may_be_wrong() {
 
 #[test]
 fn any_word_may_be_wrong() {
-    let memory = Memory::new(0x1_0000).unwrap();
+    let mut memory = Memory::new(0x1_0000).unwrap();
     for bytes in files() {
         let file = file_of(&bytes);
         for (index, chunk) in bytes.chunks_exact(8).enumerate() {
             for wrong in [0, 1, 0xfff, 1 << 32, 1 << 47, i64::MAX as u64, 1 << 63, u64::MAX - 4095, u64::MAX]
             {
                 file.as_file().write_all_at(&wrong.to_le_bytes(), index as u64 * 8).unwrap();
-                try_all(&file, &memory);
+                try_all(&file, &mut memory);
             }
             file.as_file().write_all_at(chunk, index as u64 * 8).unwrap();
         }
@@ -77,13 +77,13 @@ fn any_word_may_be_wrong() {
 
 #[test]
 fn the_file_may_end_anywhere() {
-    let memory = Memory::new(0x1_0000).unwrap();
+    let mut memory = Memory::new(0x1_0000).unwrap();
     for bytes in files() {
         let file = file_of(&bytes);
         for length in (0..bytes.len()).rev() {
             file.as_file().set_len(length as u64).unwrap();
             // Behind the segments there is only the symbol table, which is not needed.
-            assert_eq!(try_all(&file, &memory), length >= 0x5a0, "{length:#x}");
+            assert_eq!(try_all(&file, &mut memory), length >= 0x5a0, "{length:#x}");
         }
     }
 }

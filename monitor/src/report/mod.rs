@@ -79,6 +79,7 @@ enum What {
     Ring { field: usize, value: u32 },
     Physical { address: String, write: bool },
     Disk { device: usize },
+    Program,
     TripleFault,
     Unrunnable { reason: u64 },
 }
@@ -138,6 +139,7 @@ impl From<&FaultReport> for Fault {
             fault::Fault::Ring(Corrupt { field, value }) => What::Ring { field, value },
             fault::Fault::Physical { gpa, write } => What::Physical { address: hex(gpa), write },
             fault::Fault::Disk { device } => What::Disk { device: device + 1 },
+            fault::Fault::Program => What::Program,
             fault::Fault::TripleFault => What::TripleFault,
             fault::Fault::Unrunnable { reason } => What::Unrunnable { reason },
         };

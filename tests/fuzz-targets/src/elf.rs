@@ -78,9 +78,9 @@ fn start(image: &Image) {
     let entry = image.entry().wrapping_add(layout.bias);
     assert!(layout.translate(entry, 1, false).is_some(), "{layout:x?}");
     let size = layout.tables.end - layout.tables.start;
-    let (memory, behind) = Memory::with_tail(layout.memory, size).expect("memory");
+    let (mut memory, behind) = Memory::with_tail(layout.memory, size).expect("memory");
     Tables::new(&layout, behind, false).expect("page tables for what is laid out");
-    image.load(&memory, layout.image.start, layout.bias).expect("all was checked before");
+    image.load(&mut memory, layout.image.start, layout.bias).expect("all was checked before");
     let outside = layout.image.start - 8;
     assert_eq!(memory.word(outside).expect("it is inside the memory"), 0, "below the image");
     assert_eq!(memory.word(layout.image.end).expect("it is inside the memory"), 0, "above the image");

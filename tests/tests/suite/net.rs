@@ -44,7 +44,16 @@ pub(crate) fn socket_to_mirror(name: &str) -> UdpSocket {
 /// One round trip of `packet`; whether it came back as it was.
 pub(crate) fn round_trip(socket: &UdpSocket, packet: &[u8]) -> bool {
     let mut answer = vec![0; 65536];
-    socket.send(packet).is_ok() && socket.recv(&mut answer).is_ok_and(|length| answer[..length] == *packet)
+    if socket.send(packet).is_err() {
+        return false;
+    }
+    // Late answers to earlier packets may come first.
+    while let Ok(length) = socket.recv(&mut answer) {
+        if answer[..length] == *packet {
+            return true;
+        }
+    }
+    false
 }
 
 /// Round trips until one succeeds: the first packets may come before the guest has given out its buffers.
