@@ -229,6 +229,18 @@ impl Memory {
         Ok(())
     }
 
+    /// Has the host back `range`, whole pages of guest-physical addresses, by large pages where it is touched and has some. A kernel
+    /// without them backs it by small ones.
+    pub fn prefer_large_pages(&self, range: &Range<u64>) {
+        if !range.is_empty()
+            && let Ok(slice) = self.at(range.clone())
+        {
+            let start = slice.ptr_guard_mut().as_ptr();
+            // SAFETY: the range lies in the mapping; the call changes nothing that can be read there.
+            unsafe { libc::madvise(start.cast(), slice.len(), libc::MADV_HUGEPAGE) };
+        }
+    }
+
     /// Bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -409,5 +421,38 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: these are the start and length that mmap returned; the last memory that lies in it has gone.
         unsafe { libc::munmap(self.start.cast(), self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the kernel was told to back `address` by large pages: a flag of its mapping (Linux, `filesystems/proc.rst`).
+    fn prefers_large_pages(address: u64) -> bool {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        for line in smaps.lines() {
+            if let Some((start, end)) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')) {
+                let number = |text| u64::from_str_radix(text, 16).unwrap();
+                inside = (number(start)..number(end)).contains(&address);
+            }
+            if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
+                return flags.split_whitespace().any(|flag| flag == "hg");
+            }
+        }
+        panic!("nothing is mapped at {address:#x}");
+    }
+
+    #[test]
+    fn large_pages_are_asked_for_where_they_are_wanted() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            return;
+        }
+        let memory = Memory::new(4 * LARGE_PAGE).unwrap();
+        memory.prefer_large_pages(&(LARGE_PAGE..3 * LARGE_PAGE));
+        for (page, wanted) in [(0, false), (1, true), (2, true), (3, false)] {
+            assert_eq!(prefers_large_pages(memory.host_address() + page * LARGE_PAGE), wanted, "{page}");
+        }
     }
 }

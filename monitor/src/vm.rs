@@ -105,6 +105,7 @@ impl Vm {
 
         // The program's bytes, and what it is told. The pages that every start touches come in one go.
         memory.populate(&(layout.info.start..layout.rings.start + FIRST_TOUCHED));
+        memory.prefer_large_pages(&layout.heap);
         image.load(&mut memory, layout.image.start, layout.bias)?;
         boot.write(&memory, &layout, Shape::DEFAULT)
             .map_err(|error| host("write the boot information", &error))?;

@@ -136,14 +136,21 @@ fn a_hundred() {
     }
 }
 
-/// The process's memory in bytes less that of its guest, the largest mapping; what it shares with others counts in parts.
+/// The process's memory in bytes less that of its guest, whose mappings are the only ones without a reserve (flag `nr`); what it shares
+/// with others counts in parts.
 fn memory_beyond_the_guest(process: i32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/smaps")).expect("a running process");
-    let field = |name: &str| -> Vec<u64> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-        lines.filter_map(|line| line.trim().trim_end_matches(" kB").parse().ok()).collect()
-    };
-    let mappings: Vec<(u64, u64)> = field("Size:").into_iter().zip(field("Pss:")).collect();
-    let guest = mappings.iter().max().expect("a mapping").1;
-    (mappings.iter().map(|(_, shared)| shared).sum::<u64>() - guest) << 10
+    let (mut own, mut mapping) = (0, 0);
+    for line in text.lines() {
+        if let Some(size) = line.strip_prefix("Pss:") {
+            mapping = size.trim().trim_end_matches(" kB").parse().expect("kibibytes");
+        }
+        // The last line of each mapping.
+        if let Some(flags) = line.strip_prefix("VmFlags:")
+            && !flags.split_whitespace().any(|flag| flag == "nr")
+        {
+            own += mapping;
+        }
+    }
+    own << 10
 }
