@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
 use vm_memory::VolatileSlice;
 
 /// Bytes that go through memory of the monitor's own at a time, where the guest's is not aligned.
@@ -51,50 +52,6 @@ impl Alignment {
         })
     }
 
-    /// Whether the memory is aligned.
-    fn fits(self, memory: &VolatileSlice<'_>) -> bool {
-        (memory.ptr_guard().as_ptr() as usize).is_multiple_of(self.memory)
-    }
-
-    /// Has `read` read to all of `into` in pieces that begin where they may. `read` is given a piece and how many bytes
-    /// come before it.
-    pub(super) fn read(
-        self,
-        into: &VolatileSlice<'_>,
-        mut read: impl FnMut(&VolatileSlice<'_>, u64) -> io::Result<()>,
-    ) -> io::Result<()> {
-        if self.fits(into) {
-            return read(into, 0);
-        }
-        let mut memory = Aligned::new(BOUNCE.min(into.len()), self.memory);
-        for start in (0..into.len()).step_by(BOUNCE) {
-            let piece = into.subslice(start, BOUNCE.min(into.len() - start)).map_err(io::Error::other)?;
-            let bounce = memory.slice(piece.len()).ok_or(io::ErrorKind::InvalidInput)?;
-            read(&bounce, start as u64)?;
-            bounce.copy_to_volatile_slice(piece);
-        }
-        Ok(())
-    }
-
-    /// As [`read`](Self::read), for writing `from`.
-    pub(super) fn write(
-        self,
-        from: &VolatileSlice<'_>,
-        mut write: impl FnMut(&VolatileSlice<'_>, u64) -> io::Result<()>,
-    ) -> io::Result<()> {
-        if self.fits(from) {
-            return write(from, 0);
-        }
-        let mut memory = Aligned::new(BOUNCE.min(from.len()), self.memory);
-        for start in (0..from.len()).step_by(BOUNCE) {
-            let piece = from.subslice(start, BOUNCE.min(from.len() - start)).map_err(io::Error::other)?;
-            let bounce = memory.slice(piece.len()).ok_or(io::ErrorKind::InvalidInput)?;
-            piece.copy_to_volatile_slice(bounce);
-            write(&bounce, start as u64)?;
-        }
-        Ok(())
-    }
-
     /// Has `write` write `length` zeroes in pieces; it is given a piece and how many bytes come before it.
     pub(super) fn write_zeroes(
         self,
@@ -112,7 +69,78 @@ impl Alignment {
     }
 }
 
-/// Zeroed memory that starts at a multiple of an alignment.
+/// Reads and writes that meet an alignment, whatever memory they are for.
+#[derive(Debug)]
+pub(super) struct Direct {
+    pub(super) alignment: Alignment,
+    /// What goes through memory of the monitor's own goes through this. It is kept: new memory for each request would be dozens of
+    /// page faults, and giving it back would interrupt the processor that runs the guest. Only the worker's thread locks it.
+    bounce: Mutex<Aligned>,
+}
+
+impl Direct {
+    /// Of a file with this alignment. None of its memory is touched before it is used.
+    pub(super) fn new(alignment: Alignment) -> Self {
+        Self { alignment, bounce: Mutex::new(Aligned::new(BOUNCE, alignment.memory)) }
+    }
+
+    /// Whether the memory is aligned.
+    fn fits(&self, memory: &VolatileSlice<'_>) -> bool {
+        (memory.ptr_guard().as_ptr() as usize).is_multiple_of(self.alignment.memory)
+    }
+
+    /// Has `read` read to all of `into` in pieces that begin where they may. `read` is given a piece and how many bytes
+    /// come before it.
+    pub(super) fn read(
+        &self,
+        into: &VolatileSlice<'_>,
+        mut read: impl FnMut(&VolatileSlice<'_>, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.fits(into) {
+            return read(into, 0);
+        }
+        self.pieces(into, |piece, bounce, start| {
+            read(bounce, start)?;
+            bounce.copy_to_volatile_slice(*piece);
+            Ok(())
+        })
+    }
+
+    /// As [`read`](Self::read), for writing `from`.
+    pub(super) fn write(
+        &self,
+        from: &VolatileSlice<'_>,
+        mut write: impl FnMut(&VolatileSlice<'_>, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.fits(from) {
+            return write(from, 0);
+        }
+        self.pieces(from, |piece, bounce, start| {
+            piece.copy_to_volatile_slice(*bounce);
+            write(bounce, start)
+        })
+    }
+
+    /// Has `each` deal with one piece of `memory` after the other; it is given the piece, aligned memory of the same length, and how
+    /// many bytes come before it.
+    fn pieces(
+        &self,
+        memory: &VolatileSlice<'_>,
+        mut each: impl FnMut(&VolatileSlice<'_>, &VolatileSlice<'_>, u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // Whatever a thread that panicked has left in it is written over.
+        let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+        for start in (0..memory.len()).step_by(BOUNCE) {
+            let piece = memory.subslice(start, BOUNCE.min(memory.len() - start)).map_err(io::Error::other)?;
+            let aligned = bounce.slice(piece.len()).ok_or(io::ErrorKind::InvalidInput)?;
+            each(&piece, &aligned, start as u64)?;
+        }
+        Ok(())
+    }
+}
+
+/// Memory that starts at a multiple of an alignment; zeroed at first.
+#[derive(Debug)]
 struct Aligned {
     bytes: Vec<u8>,
     start: usize,

@@ -2,7 +2,7 @@
 //! past it.
 
 use super::backend::BlockBackend;
-use super::direct::Alignment;
+use super::direct::{Alignment, Direct};
 use crate::device::nowait::{self, uninterrupted};
 use crate::error::{Error, ErrorKind};
 use std::fs::{File, Metadata, OpenOptions};
@@ -30,8 +30,8 @@ pub struct FileBackend {
     capacity: u64,
     block_size: u32,
     read_only: bool,
-    /// Where reads and writes bypass the page cache: what they need.
-    direct: Option<Alignment>,
+    /// Where reads and writes bypass the page cache.
+    direct: Option<Direct>,
     /// Whether the file system knows RWF_NOWAIT, as far as we know.
     knows_nowait: AtomicBool,
 }
@@ -123,10 +123,10 @@ impl FileBackend {
             (kind_of_file(&file), metadata.len(), FILE_BLOCK)
         };
         let direct = match direct {
-            true => Some(Alignment::of(&file).ok_or_else(|| no_direct(label))?),
+            true => Some(Direct::new(Alignment::of(&file).ok_or_else(|| no_direct(label))?)),
             false => None,
         };
-        let block_size = direct.map_or(block_size, |alignment| block_size.max(alignment.offset));
+        let block_size = direct.as_ref().map_or(block_size, |direct| block_size.max(direct.alignment.offset));
         let knows_nowait = AtomicBool::new(true);
         Ok(Self { file, kind, capacity, block_size, read_only, direct, knows_nowait })
     }
@@ -167,11 +167,9 @@ impl FileBackend {
 
     /// Writes zeroes one by one, for a file system that can't make any by itself.
     fn write_zero_bytes(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.alignment().write_zeroes(length, |piece, done| self.write_all(piece, offset + done))
-    }
-
-    fn alignment(&self) -> Alignment {
-        self.direct.unwrap_or(Alignment { memory: 1, offset: 1 })
+        let any = Alignment { memory: 1, offset: 1 };
+        let alignment = self.direct.as_ref().map_or(any, |direct| direct.alignment);
+        alignment.write_zeroes(length, |piece, done| self.write_all(piece, offset + done))
     }
 
     fn read_all(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
@@ -217,7 +215,7 @@ impl BlockBackend for FileBackend {
     }
 
     fn direct(&self) -> Option<(BorrowedFd<'_>, usize)> {
-        Some((self.file.as_fd(), self.direct?.memory))
+        Some((self.file.as_fd(), self.direct.as_ref()?.alignment.memory))
     }
 
     fn read_now(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
@@ -241,11 +239,17 @@ impl BlockBackend for FileBackend {
     }
 
     fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        self.alignment().read(into, |piece, done| self.read_all(piece, offset + done))
+        match &self.direct {
+            Some(direct) => direct.read(into, |piece, done| self.read_all(piece, offset + done)),
+            None => self.read_all(into, offset),
+        }
     }
 
     fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        self.alignment().write(from, |piece, done| self.write_all(piece, offset + done))
+        match &self.direct {
+            Some(direct) => direct.write(from, |piece, done| self.write_all(piece, offset + done)),
+            None => self.write_all(from, offset),
+        }
     }
 
     fn flush(&self) -> io::Result<()> {
