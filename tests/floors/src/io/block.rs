@@ -24,8 +24,10 @@ pub(crate) fn read(path: &str, direct: bool, names: &[&str]) -> Result<(), Box<d
     }
     // As the guest does.
     let (mut memory, start) = aligned(WARM_CHUNK);
-    for offset in (0..disk.len()).step_by(WARM_CHUNK) {
-        disk.read(offset, &mut memory[start..start + WARM_CHUNK])?;
+    for _ in 0..WARM_PASSES {
+        for offset in (0..disk.len()).step_by(WARM_CHUNK) {
+            disk.read(offset, &mut memory[start..start + WARM_CHUNK])?;
+        }
     }
     println!("ready");
     for (phase, mut buffers) in phases {
