@@ -7,9 +7,9 @@ const LOOK_EVERY: u64 = 16;
 
 /// Bytes of the reads that go over all of the disk first; its size is a multiple of them.
 const WARM_CHUNK: usize = 128 << 10;
-/// How often they do: by the third time a disk is warm. Where it is mapped, the first pass is by requests, and the second one
-/// touches its pages, which costs more than to read what was touched.
-const WARM_PASSES: usize = 3;
+/// How often they do, until a disk is warm: one that is mapped is read three times by requests, and then touched, which costs more
+/// than to read what was touched.
+const WARM_PASSES: usize = 4;
 
 /// A phase: reads of one size, in one order, so many of them at once.
 #[derive(Clone, Copy, Debug)]

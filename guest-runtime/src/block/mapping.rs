@@ -2,12 +2,15 @@
 
 use crate::task;
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use ukvm_abi::boot_info::{DEVICE_MAPPED, DeviceInfo};
 
-/// From this many bytes on, a read of what was not read before is a request. The first touch of each page is a fault on the
-/// host, and an exit costs less than three to sixteen of them. The second time the pages are worth being touched.
+/// From this many bytes on, a read of what was not read [several times](REQUESTS) is a request. The first touch of each page is a fault
+/// on the host, and an exit costs less than three to sixteen of them.
 const LARGE: usize = 32 << 10;
+/// How often a place is read by large requests before its pages are touched. To touch them can cost as much as nine requests, so that
+/// a program that reads an image a few times pays for requests only, and one that reads it often soon pays for neither.
+const REQUESTS: u8 = 3;
 /// Bytes whose large reads are remembered together.
 const CHUNK: u64 = LARGE as u64;
 /// Bytes after which other tasks have their turn. A read counts as a page at least.
@@ -20,8 +23,8 @@ static SPENT: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(super) struct Mapping {
     start: u64,
-    /// A bit for each [`CHUNK`]: whether a large read has had it.
-    read: Box<[AtomicU64]>,
+    /// For each [`CHUNK`], how many large reads have had it, up to [`REQUESTS`].
+    read: Box<[AtomicU8]>,
 }
 
 impl Mapping {
@@ -30,21 +33,23 @@ impl Mapping {
         if info.features & DEVICE_MAPPED == 0 {
             return None;
         }
-        let words = info.capacity.div_ceil(CHUNK * 64);
-        Some(Self { start: info.mapping, read: (0..words).map(|_| AtomicU64::new(0)).collect() })
+        let chunks = info.capacity.div_ceil(CHUNK);
+        Some(Self { start: info.mapping, read: (0..chunks).map(|_| AtomicU8::new(0)).collect() })
     }
 
-    /// Whether to [`read`](Self::read) here rather than by a request; from now on the range counts as read.
+    /// Whether to [`read`](Self::read) here rather than by a request; from now on the range counts as read once more.
     pub(super) fn serves(&self, offset: u64, length: usize) -> bool {
         if length < LARGE {
             return true;
         }
         let mut all = true;
         for chunk in offset / CHUNK..(offset + length as u64).div_ceil(CHUNK) {
-            let (word, bit) = (&self.read[(chunk / 64) as usize], 1 << (chunk % 64));
-            let before = word.load(Relaxed);
-            all &= before & bit != 0;
-            word.store(before | bit, Relaxed);
+            let times = &self.read[chunk as usize];
+            let before = times.load(Relaxed);
+            if before < REQUESTS {
+                times.store(before + 1, Relaxed);
+                all = false;
+            }
         }
         all
     }
