@@ -10,7 +10,7 @@ use crate::interrupt::{Interrupts, Pending, Timer};
 use crate::layout::Layout;
 use crate::memory::{GuestBuffer, Memory, SharedArea};
 use crate::outcome::Cause;
-use crate::spin::{SPIN, may_spin};
+use crate::spin::may_spin;
 use crate::stderr::say_briefly;
 use std::io;
 use std::os::fd::RawFd;
@@ -388,19 +388,19 @@ impl Dispatch {
         self.wanted.clear();
         self.console.wait_for(&mut self.wanted);
         // All are asked, so that none answers later for what was long ago.
-        let mut expects_more = false;
+        let mut look = Duration::ZERO;
         for device in self.devices.iter_mut().flatten() {
             device.wait_for(&mut self.wanted);
-            expects_more |= device.expects_more();
+            look = look.max(device.expects_more());
         }
-        if !(expects_more && self.may_spin && self.look_again(deadline)) {
+        if look.is_zero() || !self.may_spin || !self.look_again(look, deadline) {
             self.wait(deadline);
         }
     }
 
-    /// Looks for a moment at what is in `wanted`. Whether there is a reason not to wait.
-    fn look_again(&mut self, deadline: u64) -> bool {
-        let end = deadline.min(self.clock.now().saturating_add(SPIN.as_nanos() as u64));
+    /// Looks so long at what is in `wanted`. Whether there is a reason not to wait.
+    fn look_again(&mut self, time: Duration, deadline: u64) -> bool {
+        let end = deadline.min(self.clock.now().saturating_add(time.as_nanos() as u64));
         while !self.interrupts.came() {
             if self.poll(Some(Duration::ZERO)) {
                 break;

@@ -3,6 +3,7 @@ use crate::config::{ConsoleConfig, DiskConfig, DiskSource};
 use crate::device::block::{Block, Worker};
 use crate::layout::{Rights, Wishes};
 use crate::memory::PAGE;
+use crate::spin::SPIN;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -227,9 +228,9 @@ impl Device for Hopeful {
 
     fn wait_for(&self, _: &mut Vec<(RawFd, libc::c_short)>) {}
 
-    fn expects_more(&mut self) -> bool {
+    fn expects_more(&mut self) -> Duration {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        true
+        SPIN
     }
 
     fn counters(&self) -> Counters {

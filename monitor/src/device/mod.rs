@@ -15,6 +15,7 @@ pub(crate) mod testing;
 use crate::memory::{GuestBuffer, Memory};
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 use ukvm_abi::request::{Opcode, Status};
 
 /// A request on its way to a device.
@@ -54,10 +55,10 @@ pub trait Device: std::fmt::Debug {
     /// pushed to `wanted`. Pushes nothing where nothing is pending.
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>);
 
-    /// Whether something came from the host, since this was asked last, that more is likely to follow at once, as frames do. Dispatch
-    /// then looks again for a moment before it sleeps.
-    fn expects_more(&mut self) -> bool {
-        false
+    /// How long it is worth to look again before a sleep, for what is likely to come at once: after frames have come since this was
+    /// asked last, or while a quick disk reads. Zero where nothing is.
+    fn expects_more(&mut self) -> Duration {
+        Duration::ZERO
     }
 
     /// What it has done so far.

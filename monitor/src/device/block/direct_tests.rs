@@ -6,7 +6,7 @@ use super::*;
 use crate::memory::GuestBuffer;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The image as a direct disk; `fallback`: where the host forbids io_uring.
 fn open(image: &Image, read_only: bool, fallback: bool) -> Rig<Block> {
@@ -43,6 +43,25 @@ fn an_end_is_told_by_a_descriptor() {
         }
         assert_eq!(rig.taken(), [(i, Ok(64 << 10))]);
     }
+}
+
+#[test]
+fn a_quick_disk_is_looked_at_again() {
+    let image = Image::new("quick", 1 << 20);
+    let mut rig = open(&image, true, false);
+    assert!(rig.device.expects_more().is_zero(), "nothing is under way");
+    rig.submit(Opcode::BlockRead, 1, rig.buffer(0, 4096), 0);
+    rig.submit(Opcode::BlockRead, 2, rig.buffer(4096, 4096), 0);
+    rig.advance();
+    // Where both have ended already there is nothing more to come.
+    let more = !rig.device.expects_more().is_zero();
+    assert_eq!(more, rig.done.0.len() < 2);
+    assert_eq!(rig.completions(2).len(), 2);
+    rig.submit(Opcode::BlockRead, 3, rig.buffer(0, 4096), 0);
+    rig.advance();
+    rig.device.uring.as_mut().unwrap().took = Duration::from_millis(1);
+    assert!(rig.device.expects_more().is_zero(), "a slow disk is waited for");
+    assert_eq!(rig.completions(1), [(3, Ok(4096))]);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 use ukvm_abi::request::{Opcode, Status};
 use uring::{Flight, Landing, Uring};
 use worker::{Done, Job, Results, Work};
@@ -319,6 +320,10 @@ impl Device for Block {
         if self.waiting > 0 {
             wanted.push((self.results.event(), libc::POLLIN));
         }
+    }
+
+    fn expects_more(&mut self) -> Duration {
+        self.uring.as_ref().map_or(Duration::ZERO, Uring::expects_more)
     }
 
     fn counters(&self) -> Counters {

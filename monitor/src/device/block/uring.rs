@@ -17,6 +17,11 @@ use vmm_sys_util::eventfd::EventFd;
 
 /// The most requests that the kernel has at a time; others wait here. A power of two.
 const ENTRIES: u32 = 128;
+/// How long to look for the end of a read or a write before a sleep. A solid-state disk takes 10 to 80 µs; to be woken takes as long
+/// again where the processor has gone to sleep meanwhile.
+const LOOK: Duration = Duration::from_micros(100);
+/// How long the last one may have taken where it is worth to look for the next: as long, and a sleep.
+const QUICK: Duration = Duration::from_micros(200);
 /// How long the end of a VM waits for what is under way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -34,6 +39,9 @@ pub(super) struct Uring {
     memory: Option<Arc<Memory>>,
     /// Entries that are in the submission queue.
     unsubmitted: usize,
+    /// When the kernel was last given something, and how long it then had been until something ended.
+    given: Instant,
+    pub(super) took: Duration,
 }
 
 /// A read or a write.
@@ -84,6 +92,8 @@ impl Uring {
             waiting: VecDeque::new(),
             memory: None,
             unsubmitted: 0,
+            given: Instant::now(),
+            took: Duration::ZERO,
         })
     }
 
@@ -101,6 +111,11 @@ impl Uring {
             return Some((fd, libc::POLLIN | libc::POLLOUT));
         }
         (self.free.len() < self.flights.len()).then_some((fd, libc::POLLIN))
+    }
+
+    /// How long it is worth to look for the next end before a sleep: not where the disk was slow the last time.
+    pub(super) fn expects_more(&self) -> Duration {
+        if self.in_kernel() > 0 && self.took <= QUICK { LOOK } else { Duration::ZERO }
     }
 
     /// Submits what was pushed to `file`, and gives what has ended to `landed`.
@@ -157,7 +172,9 @@ impl Uring {
         drop(submission);
         if needed {
             // An error is one of the moment (EINTR, EAGAIN, EBUSY): what is left in the queue goes with the next call.
-            let _ = self.ring.submit();
+            if self.ring.submit().is_ok_and(|taken| taken > 0) {
+                self.given = Instant::now();
+            }
             self.unsubmitted = self.ring.submission().len();
         }
     }
@@ -171,6 +188,9 @@ impl Uring {
             self.free.push(index);
             any = true;
             landed(flight, landing(flight.work, entry.result()));
+        }
+        if any {
+            self.took = self.given.elapsed();
         }
         any
     }

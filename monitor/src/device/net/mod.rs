@@ -12,10 +12,12 @@ use super::{Completions, Counters, Device, DeviceRequest};
 use crate::config::{NetConfig, NetSource};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{GuestBuffer, Memory};
+use crate::spin::SPIN;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tap::Tap;
 use ukvm_abi::net::{self, LONGEST};
 use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Status};
@@ -248,8 +250,9 @@ impl Device for Net {
         }
     }
 
-    fn expects_more(&mut self) -> bool {
-        std::mem::take(&mut self.came) && !self.receives.is_empty() && !self.gone
+    fn expects_more(&mut self) -> Duration {
+        let expects = std::mem::take(&mut self.came) && !self.receives.is_empty() && !self.gone;
+        if expects { SPIN } else { Duration::ZERO }
     }
 
     fn counters(&self) -> Counters {

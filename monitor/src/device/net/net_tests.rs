@@ -5,7 +5,6 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
 use ukvm_abi::request::NET_HEADER_SIZE;
 
 const MOMENT: Duration = Duration::from_millis(30);
