@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::life;
 use crate::program::Program;
+use crate::promise::Unmeasured;
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
@@ -46,6 +47,18 @@ pub struct Churn {
     pub floor_per_second: Summary,
     /// The unikernel's by the floor's, round by round.
     pub ratio: Interval,
+}
+
+/// It was not measured beside the floor of this name. Nothing is promised of it.
+#[must_use]
+pub fn unmeasured(floor: &str, reason: &str) -> Unmeasured {
+    Unmeasured {
+        name: "starts and ends a second".into(),
+        floor: floor.into(),
+        target: None,
+        moonshot: None,
+        reason: reason.into(),
+    }
 }
 
 /// Measures, and says why it stopped early if it did.

@@ -50,9 +50,13 @@ pub enum Command {
     All(AllOptions),
 }
 
-/// Where programs are, and how long they may take.
+/// What all measurements take: how often, where programs are, and how long they may take.
 #[derive(Debug, Args)]
 pub struct Common {
+    /// Rounds; a verdict needs 100
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
+    pub runs: usize,
+
     /// The directory of ukvm-run, the floors and the guests that are not named; without it that of ukvm-bench,
     /// then PATH
     #[arg(long, value_name = "DIR", help_heading = "Programs")]
@@ -67,7 +71,15 @@ pub struct Common {
     pub patience: Duration,
 }
 
-/// The unikernel and what it is compared with.
+/// Where the result of one measurement goes.
+#[derive(Debug, Args)]
+pub struct Json {
+    /// Write all figures to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub json: Option<PathBuf>,
+}
+
+/// What a measurement of a unikernel of the user's takes.
 #[derive(Debug, Args)]
 pub struct Subject {
     /// The floor program instead of start-floor
@@ -91,23 +103,18 @@ pub struct Subject {
     /// Its arguments, behind --
     #[arg(value_name = "ARGS", last = true)]
     pub arguments: Vec<OsString>,
-}
 
-/// Where the result goes.
-#[derive(Debug, Args)]
-pub struct Json {
-    /// Write all figures to FILE
-    #[arg(long, value_name = "FILE", help_heading = "Results")]
-    pub json: Option<PathBuf>,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub json: Json,
+    /// What all measurements take.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// Options of `boot`.
 #[derive(Debug, Args)]
 pub struct BootOptions {
-    /// Rounds; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "200", value_parser = parser(count))]
-    pub runs: usize,
-
     /// Another command to take its turn, as for a shell; may be repeated
     #[arg(long, value_name = "COMMAND", help_heading = "Programs")]
     pub compare: Vec<String>,
@@ -119,21 +126,11 @@ pub struct BootOptions {
     /// The unikernel.
     #[command(flatten)]
     pub subject: Subject,
-    /// Where the result goes.
-    #[command(flatten)]
-    pub json: Json,
-    /// Where programs are.
-    #[command(flatten)]
-    pub common: Common,
 }
 
 /// Options of `churn`.
 #[derive(Debug, Args)]
 pub struct ChurnOptions {
-    /// Rounds; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
-    pub runs: usize,
-
     /// Lives that each processor has in a round
     #[arg(long, value_name = "N", default_value = "16", value_parser = parser(count))]
     pub lives: usize,
@@ -141,69 +138,35 @@ pub struct ChurnOptions {
     /// The unikernel.
     #[command(flatten)]
     pub subject: Subject,
-    /// Where the result goes.
-    #[command(flatten)]
-    pub json: Json,
-    /// Where programs are.
-    #[command(flatten)]
-    pub common: Common,
+}
+
+/// How many guests at once.
+#[derive(Debug, Args)]
+pub struct Guests {
+    /// The most guests at once, when memory is measured
+    #[arg(long, value_name = "N", default_value = "64", value_parser = parser(count))]
+    pub guests: usize,
 }
 
 /// Options of `memory`.
 #[derive(Debug, Args)]
 pub struct MemoryOptions {
-    /// Rounds with one guest; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
-    pub runs: usize,
-
-    /// The most guests at once
-    #[arg(long, value_name = "N", default_value = "64", value_parser = parser(count))]
-    pub guests: usize,
+    /// How many guests at once.
+    #[command(flatten)]
+    pub guests: Guests,
 
     /// The unikernel.
     #[command(flatten)]
     pub subject: Subject,
-    /// Where the result goes.
-    #[command(flatten)]
-    pub json: Json,
-    /// Where programs are.
-    #[command(flatten)]
-    pub common: Common,
 }
 
 /// Options of `compute`.
 #[derive(Debug, Args)]
 pub struct ComputeOptions {
-    /// Rounds; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
-    pub runs: usize,
-
     /// Where the result goes.
     #[command(flatten)]
     pub json: Json,
-    /// Where programs are.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// Options of `io`.
-#[derive(Debug, Args)]
-pub struct IoOptions {
-    /// Rounds; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parser(count))]
-    pub runs: usize,
-
-    /// Measure only this; may be repeated
-    #[arg(long, value_name = "GROUP", value_enum)]
-    pub only: Vec<Group>,
-
-    /// Where the file of the disk is.
-    #[command(flatten)]
-    pub disk: DiskPlace,
-    /// Where the result goes.
-    #[command(flatten)]
-    pub json: Json,
-    /// Where programs are.
+    /// What all measurements take.
     #[command(flatten)]
     pub common: Common,
 }
@@ -216,21 +179,27 @@ pub struct DiskPlace {
     pub directory: PathBuf,
 }
 
-/// Options of `all`.
+/// Options of `io`.
 #[derive(Debug, Args)]
-pub struct AllOptions {
-    /// Rounds of each measurement; a verdict needs 100
-    #[arg(long, value_name = "N", default_value = "200", value_parser = parser(count))]
-    pub runs: usize,
-
-    /// The most guests at once, for memory
-    #[arg(long, value_name = "N", default_value = "64", value_parser = parser(count))]
-    pub guests: usize,
+pub struct IoOptions {
+    /// Measure only this; may be repeated
+    #[arg(long, value_name = "GROUP", value_enum)]
+    pub only: Vec<Group>,
 
     /// Where the file of the disk is.
     #[command(flatten)]
     pub disk: DiskPlace,
+    /// Where the result goes.
+    #[command(flatten)]
+    pub json: Json,
+    /// What all measurements take.
+    #[command(flatten)]
+    pub common: Common,
+}
 
+/// Options of `all`.
+#[derive(Debug, Args)]
+pub struct AllOptions {
     /// Write all figures to FILE
     #[arg(long, value_name = "FILE", help_heading = "Results", default_value = "ukvm-bench.json")]
     pub json: PathBuf,
@@ -239,7 +208,17 @@ pub struct AllOptions {
     #[arg(long, value_name = "FILE", help_heading = "Results", default_value = "ukvm-bench.html")]
     pub html: PathBuf,
 
-    /// Where programs are.
+    /// Write the promises to FILE, as a table in Markdown
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub markdown: Option<PathBuf>,
+
+    /// How many guests at once.
+    #[command(flatten)]
+    pub guests: Guests,
+    /// Where the file of the disk is.
+    #[command(flatten)]
+    pub disk: DiskPlace,
+    /// What all measurements take.
     #[command(flatten)]
     pub common: Common,
 }
@@ -314,7 +293,10 @@ mod tests {
         let cli =
             parsed("ukvm-bench boot --runs 3 --options --raw --compare true app.elf -- --runs 4").unwrap();
         let Command::Boot(boot) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((boot.runs, &*boot.subject.options, boot.compare), (3, "--raw", vec!["true".into()]));
+        assert_eq!(
+            (boot.subject.common.runs, &*boot.subject.options, boot.compare),
+            (3, "--raw", vec!["true".into()])
+        );
         assert_eq!(boot.subject.arguments, ["--runs", "4"]);
     }
 

@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::life;
 use crate::program::Program;
-use crate::promise::{Promise, Target};
+use crate::promise::{Promise, Promised, Target};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
@@ -63,6 +63,29 @@ pub struct Kernel {
     pub time: Interval,
 }
 
+/// What is promised of computing, beside the floor of this name.
+#[must_use]
+pub fn promised(floor: &str) -> [Promised; 4] {
+    KERNELS.map(|(_, name)| promised_of(name, floor))
+}
+
+fn promised_of(kernel: &str, floor: &str) -> Promised {
+    if kernel == NOW {
+        return Promised {
+            name: "now() in the guest, a million times".into(),
+            floor: "clock_gettime by the vDSO of the host".into(),
+            target: Target::AtMost(1.5),
+            moonshot: 1.0,
+        };
+    }
+    Promised {
+        name: format!("guest computing, {kernel}"),
+        floor: format!("the same object code in {floor}"),
+        target: Target::AtLeast(0.97),
+        moonshot: 0.995,
+    }
+}
+
 /// Measures, and says why it stopped early if it did.
 pub fn measure(plan: &Plan, session: &Session) -> (Option<Compute>, Option<Error>) {
     let mut compute = Compute { floor: plan.floor.name.clone(), kernels: Vec::new() };
@@ -117,30 +140,10 @@ impl Compute {
     #[must_use]
     pub fn promises(&self) -> Vec<Promise> {
         let promise = |kernel: &Kernel| {
-            let (name, floor, target, moonshot, ratio) = if kernel.name == NOW {
-                let floor = "clock_gettime by the vDSO of the host".to_owned();
-                (
-                    "now() in the guest, a million times".to_owned(),
-                    floor,
-                    Target::AtMost(1.5),
-                    1.0,
-                    kernel.time,
-                )
-            } else {
-                let floor = format!("the same object code in {}", self.floor);
-                let name = format!("guest computing, {}", kernel.name);
-                (name, floor, Target::AtLeast(0.97), 0.995, kernel.speed)
-            };
-            Promise {
-                name,
-                floor,
-                floor_figure: table::time(kernel.host_ns.median),
-                figure: table::time(kernel.guest_ns.median),
-                ratio,
-                target,
-                moonshot,
-                verdict: target.verdict(ratio),
-            }
+            let promised = promised_of(&kernel.name, &self.floor);
+            // A target of at most something is one of a time.
+            let ratio = if matches!(promised.target, Target::AtMost(_)) { kernel.time } else { kernel.speed };
+            promised.beside(table::time(kernel.host_ns.median), table::time(kernel.guest_ns.median), ratio)
         };
         self.kernels.iter().map(promise).collect()
     }

@@ -11,15 +11,17 @@ const SIGINT: i32 = 2;
 
 /// A failure: one sentence that says what is wrong and what to do, and the exit status that documents it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", measured.as_ref().map_or(String::new(), |measured| format!("; {measured}")))]
 pub struct Error {
     status: u8,
     message: String,
+    /// What was measured before it.
+    measured: Option<String>,
 }
 
 impl Error {
     fn new(status: u8, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), measured: None }
     }
 
     /// The command line asks for what cannot be (64).
@@ -53,8 +55,9 @@ impl Error {
     }
 
     /// The user had enough (130).
-    pub fn interrupted(message: impl Into<String>) -> Self {
-        Self::new(exit_status::of_signal(SIGINT), message)
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new(exit_status::of_signal(SIGINT), "interrupted")
     }
 
     /// A file that the user named for a result cannot be written (66, 74 or 77).
@@ -86,10 +89,16 @@ impl Error {
         self.status
     }
 
+    /// What is wrong and what to do, without what was measured before it.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.message
+    }
+
     /// The same failure, told with what was measured before it.
     #[must_use]
     pub fn after(self, measured: &str) -> Self {
-        Self { message: format!("{}; {measured}", self.message), ..self }
+        Self { measured: Some(measured.to_owned()), ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chart;
 use crate::error::Error;
-use crate::promise::{Promise, Verdict};
+use crate::promise::{Promise, Promised, Unmeasured, Verdict};
 use crate::results::Results;
 use crate::table;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -27,15 +27,15 @@ svg { width: 100%; height: auto }
 ///
 /// Where a figure cannot be drawn.
 pub fn report(results: &Results) -> Result<String, Error> {
-    let figure = results.boot.as_ref().map(|boot| chart::boot(boot, &results.machine)).transpose()?;
+    let starts = results.boot.as_ref().map(|boot| chart::boot(boot, &results.machine)).transpose()?;
     let sections = [
-        ("Starts", results.boot.as_ref().map(table::boot)),
-        ("Starts and ends a second", results.churn.as_ref().map(table::churn)),
-        ("Memory", results.memory.as_ref().map(table::memory)),
-        ("Computing", results.compute.as_ref().map(table::compute)),
-        ("Packets and blocks", results.io.as_ref().map(table::io)),
-        ("Not measured", (!results.unmeasured.is_empty()).then(|| table::unmeasured(&results.unmeasured))),
+        ("Starts", results.boot.as_ref().map(table::boot), starts),
+        ("Starts and ends a second", results.churn.as_ref().map(table::churn), None),
+        ("Memory", results.memory.as_ref().map(table::memory), None),
+        ("Computing", results.compute.as_ref().map(table::compute), None),
+        ("Packets and blocks", results.io.as_ref().map(table::io), None),
     ];
+    let chart = chart::promises(results)?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,10 +52,14 @@ pub fn report(results: &Results) -> Result<String, Error> {
                     p.partial { "Not all was measured: " (reason) "." }
                 }
                 @for note in &results.notes { p.partial { (note) "." } }
-                (promises(&results.promises))
-                @if let Some(svg) = figure { (PreEscaped(svg)) }
-                @for (name, text) in sections {
-                    @if let Some(text) = text { h2 { (name) } pre { (text) } }
+                (PreEscaped(chart))
+                (promises(results))
+                @for (name, text, figure) in sections {
+                    @if let Some(text) = text {
+                        h2 { (name) }
+                        @if let Some(svg) = figure { (PreEscaped(svg)) }
+                        pre { (text) }
+                    }
                 }
             }
         }
@@ -63,7 +67,7 @@ pub fn report(results: &Results) -> Result<String, Error> {
     Ok(page.into_string())
 }
 
-fn promises(promises: &[Promise]) -> Markup {
+fn promises(results: &Results) -> Markup {
     html! {
         p {
             "Each figure is a ratio to a floor: a program that makes the same calls of the host with nothing around them, run in \
@@ -75,18 +79,35 @@ fn promises(promises: &[Promise]) -> Markup {
                 th { "Target" } th { "Moonshot" } th { "Verdict" }
             } }
             tbody {
-                @for promise in promises {
+                @for Promise { promised: Promised { name, floor, target, moonshot }, floor_figure, figure, ratio, verdict }
+                    in &results.promises
+                {
                     tr {
-                        td { (promise.name) } td { (promise.floor) }
-                        td.figure { (promise.floor_figure) } td.figure { (promise.figure) }
-                        td.figure { (table::ratio(promise.ratio)) }
-                        td.figure { (promise.target.text()) } td.figure { (promise.moonshot) }
-                        td class=(class(promise.verdict)) { (promise.verdict.text()) }
+                        td { (name) } td { (floor) }
+                        td.figure { (floor_figure) } td.figure { (figure) }
+                        td.figure { (table::ratio(*ratio)) }
+                        td.figure { (target.text()) } td.figure { (number(*moonshot)) }
+                        td class=(class(*verdict)) { (verdict.text()) }
+                    }
+                }
+                @for Unmeasured { name, floor, target, moonshot, reason } in &results.unmeasured {
+                    tr.faint {
+                        td { (name) } td { (floor) }
+                        td colspan="3" { "not measured: " (reason) }
+                        td.figure { (target.map_or("–".to_owned(), |target| target.text())) }
+                        td.figure { (moonshot.map_or("–".to_owned(), number)) }
+                        td { "not measured" }
                     }
                 }
             }
         }
     }
+}
+
+/// A number with the digits that count.
+fn number(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 const fn class(verdict: Verdict) -> &'static str {

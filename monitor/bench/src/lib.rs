@@ -12,7 +12,7 @@
 //! | [`compute`] | the guest's speed at computing, and at reading the clock |
 //! | [`io`] | packets and blocks in and out of a guest |
 //!
-//! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`]), and
+//! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`], [`markdown`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ pub mod html;
 pub mod io;
 pub mod life;
 pub mod machine;
+pub mod markdown;
 pub mod memory;
 pub mod output;
 pub mod program;
@@ -35,5 +36,6 @@ pub mod results;
 pub mod rounds;
 pub mod run;
 pub mod session;
+mod setting;
 pub mod stats;
 pub mod table;

@@ -25,6 +25,9 @@ pub struct Life {
     pub first_byte: Duration,
     /// To the last output.
     pub last_byte: Duration,
+    /// To the moment at which nobody had its output open any more: the process closes its files one after the other, and its
+    /// virtual machine behind its output.
+    pub closed: Duration,
     /// To the end of the process.
     pub reaped: Duration,
     /// The start of the output.
@@ -58,11 +61,12 @@ pub fn follow(program: &Program, session: &Session) -> Result<Life, Error> {
     };
     let alone = || format!("try it alone: {}", program.words());
     match (end, seen.first_byte) {
-        (End::Interrupted, _) => Err(Error::interrupted("interrupted")),
+        (End::Interrupted, _) => Err(Error::interrupted()),
         (End::Ended(status), Some(first_byte)) if status.success() => Ok(Life {
             start,
             first_byte,
             last_byte: seen.last_byte,
+            closed: seen.closed,
             reaped: seen.reaped,
             output: seen.output.kept,
         }),
@@ -100,7 +104,7 @@ pub fn wait_for_helpers(session: &Session) -> Result<usize, Error> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => helpers += 1,
-            Ok(None) if session.is_interrupted() => return Err(Error::interrupted("interrupted")),
+            Ok(None) if session.is_interrupted() => return Err(Error::interrupted()),
             Ok(None) if start.elapsed() > session.patience => {
                 return Err(Error::program(
                     "a program leaves a process behind that does not end; measure one that stays in the foreground",
@@ -119,6 +123,7 @@ struct Seen {
     start: Option<Instant>,
     first_byte: Option<Duration>,
     last_byte: Duration,
+    closed: Duration,
     reaped: Duration,
     output: Text,
     complaint: Text,
@@ -187,6 +192,8 @@ fn watch(
                     seen.first_byte = Some(now - start);
                     last = now;
                 }
+            } else {
+                seen.closed = now - start;
             }
         }
         if from_complaint {
@@ -240,7 +247,8 @@ mod tests {
         let life = follow(&shell("printf ab; sleep 0.05; echo c; sleep 0.05"), &session()).unwrap();
         assert_eq!(life.output, b"abc\n");
         assert!(life.first_byte + Duration::from_millis(45) < life.last_byte, "{life:?}");
-        assert!(life.last_byte + Duration::from_millis(45) < life.reaped, "{life:?}");
+        assert!(life.last_byte + Duration::from_millis(45) < life.closed, "{life:?}");
+        assert!(life.closed <= life.reaped, "{life:?}");
     }
 
     #[test]

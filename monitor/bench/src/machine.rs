@@ -1,11 +1,11 @@
 //! The machine, as far as figures depend on it. Its name is not told.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::SystemTime;
 
 /// Where and when something was measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// When the measurement began, in UTC (RFC 3339).
     pub date: String,
@@ -20,7 +20,7 @@ pub struct Machine {
 }
 
 /// The kinds of KVM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kvm {
     /// Intel's VMX.

@@ -1,8 +1,10 @@
 //! The files of results, opened before anything is measured: a bad path is told at once, not after a minute.
 
 use crate::error::Error;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file that a result goes to.
@@ -13,12 +15,35 @@ pub struct Output {
 }
 
 impl Output {
+    /// Opens the files that are named.
+    ///
+    /// # Errors
+    ///
+    /// Where one cannot be written, or two are the same.
+    pub fn create_all<const N: usize>(paths: [Option<&Path>; N]) -> Result<[Option<Self>; N], Error> {
+        let mut outputs = [const { None }; N];
+        let mut seen = HashSet::new();
+        for (output, path) in outputs.iter_mut().zip(paths) {
+            let Some(path) = path else { continue };
+            let created = Self::create(path)?;
+            let data = created.file.metadata().map_err(|error| Error::output(path, &error))?;
+            if data.is_file() && !seen.insert((data.dev(), data.ino())) {
+                return Err(Error::usage(format!(
+                    "{} is named for two results; name a file for each",
+                    path.display()
+                )));
+            }
+            *output = Some(created);
+        }
+        Ok(outputs)
+    }
+
     /// Opens the file. What is in it stays until the result is there.
     ///
     /// # Errors
     ///
     /// Where it cannot be written.
-    pub fn create(path: &Path) -> Result<Self, Error> {
+    fn create(path: &Path) -> Result<Self, Error> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         Ok(Self { path: path.to_owned(), file: file.map_err(|error| Error::output(path, &error))? })
     }
@@ -57,11 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_takes_one_result() {
+        let path = std::env::temp_dir().join(format!("ukvm-bench-twice-{}", std::process::id()));
+        let error = Output::create_all([Some(&*path), Some(&path)]).unwrap_err();
+        assert_eq!(error.status(), 64, "{error}");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn what_cannot_be_written_is_told_with_its_status() {
         for (path, status) in [("/nowhere/a.json", 66), ("/", 74)] {
             let error = Output::create(Path::new(path)).unwrap_err();
             assert_eq!(error.status(), status, "{error}");
         }
+        let null = Some(Path::new("/dev/null"));
+        assert!(Output::create_all([null, None, null]).is_ok(), "a device is no file that is overwritten");
         let error = Output::create(Path::new("/dev/full")).unwrap().write("a").unwrap_err();
         assert_eq!(error.status(), 74, "{error}");
     }

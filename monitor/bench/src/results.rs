@@ -30,7 +30,7 @@ pub struct Results {
     pub notes: Vec<String>,
     /// The promises that were measured.
     pub promises: Vec<Promise>,
-    /// What this machine could not measure.
+    /// What was wanted and not measured.
     pub unmeasured: Vec<Unmeasured>,
     /// Starts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +69,15 @@ impl Results {
             compute: None,
             io: None,
         }
+    }
+
+    /// Whether a figure of this name was measured, or is told not to have been.
+    #[must_use]
+    pub fn tell_of(&self, name: &str) -> bool {
+        let promises = self.promises.iter().map(|promise| &promise.promised.name);
+        let rows = self.io.iter().flat_map(|io| &io.rows).map(|row| &row.name);
+        let unmeasured = self.unmeasured.iter().map(|figure| &figure.name);
+        promises.chain(rows).chain(unmeasured).any(|other| other == name)
     }
 
     /// That something was not measured for want of something on this machine, with the reasons.

@@ -66,16 +66,12 @@ impl<T> Rounds<T> {
         let mut values: Vec<Option<T>> = (0..subjects).map(|_| None).collect();
         for turn in 0..subjects {
             if session.is_interrupted() {
-                return Err(Error::interrupted("interrupted"));
+                return Err(Error::interrupted());
             }
             let subject = (round + turn) % subjects;
-            let value = measure(subject);
-            // Ctrl-C reaches the whole foreground, so a program that failed just then has not failed of itself.
-            if value.is_err() && session.is_interrupted() {
-                return Err(Error::interrupted("interrupted"));
-            }
+            let value = session.unless_interrupted(measure(subject))?;
             if let Some(place) = values.get_mut(subject) {
-                *place = Some(value?);
+                *place = Some(value);
             }
         }
         Ok(values)

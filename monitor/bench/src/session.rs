@@ -38,6 +38,16 @@ impl Session {
         Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
     }
 
+    /// A result, unless it is an error after the user wanted the measurement to end: Ctrl-C reaches the whole foreground, so a
+    /// program that failed just then has not failed of itself.
+    ///
+    /// # Errors
+    ///
+    /// The result's, or that it was interrupted.
+    pub fn unless_interrupted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.map_err(|error| if self.is_interrupted() { Error::interrupted() } else { error })
+    }
+
     /// Whether the user wants the measurement to end.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {

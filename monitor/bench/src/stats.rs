@@ -1,6 +1,6 @@
 //! Order statistics, which assume nothing of how the values are spread.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is told of a set of values, in their own unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -33,7 +33,7 @@ impl Summary {
 }
 
 /// A median with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

@@ -5,7 +5,8 @@ use crate::churn::Churn;
 use crate::compute::Compute;
 use crate::io::Io;
 use crate::memory::{Cost, Memory};
-use crate::promise::{Promise, Unmeasured};
+use crate::promise::{Promise, Promised, Unmeasured};
+use crate::results::Results;
 use crate::stats::{Interval, Summary};
 
 /// A time in the unit that suits it.
@@ -44,11 +45,13 @@ pub fn size(bytes: f64) -> String {
 #[must_use]
 pub fn ratio(interval: Interval) -> String {
     let Interval { low, median, high, .. } = interval;
-    format!("{median:.2}  ({low:.2} to {high:.2})")
+    // A small ratio has as many digits that count as others.
+    let digits = if median < 0.1 { 3 } else { 2 };
+    format!("{median:.digits$}  ({low:.digits$} to {high:.digits$})")
 }
 
 /// The width of a column of names.
-const NAME: usize = 34;
+const NAME: usize = 38;
 /// The width of a column of figures.
 const FIGURE: usize = 12;
 
@@ -64,6 +67,16 @@ fn summary(name: &str, summary: Summary, show: fn(f64) -> String) -> String {
     line(name, figures.iter().map(String::as_str))
 }
 
+/// So many rounds, and whether that is all that were wanted.
+#[must_use]
+pub fn rounds(count: usize, wanted: usize) -> String {
+    if count < wanted {
+        format!("{count} rounds of {wanted} (stopped early)")
+    } else {
+        format!("{count} rounds")
+    }
+}
+
 fn heads(name: &str) -> String {
     line(name, ["minimum", "median", "p90", "p99"])
 }
@@ -71,7 +84,7 @@ fn heads(name: &str) -> String {
 /// Starts.
 #[must_use]
 pub fn boot(boot: &Boot) -> String {
-    let mut text = heads(&format!("boot, {} rounds", boot.rounds));
+    let mut text = heads(&format!("boot, {}", rounds(boot.rounds, boot.wanted)));
     for Started { name, first_byte_ns, .. } in &boot.programs {
         text += &summary(&format!("first byte, {name}"), *first_byte_ns, time);
     }
@@ -101,9 +114,21 @@ pub fn boot(boot: &Boot) -> String {
 /// Lives a second.
 #[must_use]
 pub fn churn(churn: &Churn) -> String {
-    let Churn { rounds, at_once, lives, app, floor, app_per_second, floor_per_second, ratio: by, .. } = churn;
+    let Churn {
+        rounds: count,
+        wanted,
+        at_once,
+        lives,
+        app,
+        floor,
+        app_per_second,
+        floor_per_second,
+        ratio: by,
+        ..
+    } = churn;
     let show = |per_second: f64| format!("{per_second:.0}/s");
-    let mut text = heads(&format!("churn, {rounds} rounds of {lives}, {at_once} at once"));
+    let mut text = heads(&format!("churn, {}", rounds(*count, *wanted)));
+    text += &format!("  {lives} lives in each, {at_once} at once\n");
     text += &summary(app, *app_per_second, show);
     text += &summary(floor, *floor_per_second, show);
     text + &format!("{:<NAME$}    {}\n", format!("{app} by {floor}"), ratio(*by))
@@ -112,7 +137,7 @@ pub fn churn(churn: &Churn) -> String {
 /// Memory.
 #[must_use]
 pub fn memory(memory: &Memory) -> String {
-    let mut text = heads(&format!("memory (PSS), {} rounds", memory.rounds));
+    let mut text = heads(&format!("memory (PSS), {}", rounds(memory.rounds, memory.wanted)));
     for Cost { name, own_bytes, guest_bytes, .. } in [&memory.app, &memory.floor] {
         text += &summary(&format!("{name}, without guest"), *own_bytes, size);
         text += &summary(&format!("{name}, touched of the guest"), *guest_bytes, size);
@@ -137,7 +162,7 @@ pub fn memory(memory: &Memory) -> String {
 pub fn compute(compute: &Compute) -> String {
     let mut text = String::new();
     for kernel in &compute.kernels {
-        text += &heads(&format!("{}, {} rounds", kernel.name, kernel.rounds));
+        text += &heads(&format!("{}, {}", kernel.name, rounds(kernel.rounds, kernel.wanted)));
         text += &summary("  guest", kernel.guest_ns, time);
         text += &summary("  host", kernel.host_ns, time);
         let Interval { low, median, high, .. } = kernel.speed;
@@ -152,12 +177,19 @@ pub fn compute(compute: &Compute) -> String {
 /// Input and output.
 #[must_use]
 pub fn io(io: &Io) -> String {
-    let rounds = io.rows.first().map_or(0, |row| row.rounds);
-    let mut text = line(&format!("io, {rounds} rounds"), ["guest", "floor", "ratio, with the 95 % interval"]);
+    let mut text = String::new();
+    let mut last = None;
     for row in &io.rows {
+        if last != Some(row.group) {
+            last = Some(row.group);
+            let head = format!("{}, {}", row.group.name(), rounds(row.rounds, row.wanted));
+            text += &line(&head, ["guest", "floor"]);
+            text.truncate(text.trim_end().len());
+            text += "  ratio, with the 95 % interval\n";
+        }
         let [guest, floor] = [row.guest_ns, row.floor_ns].map(|summary| row.unit.show(summary.median));
         let ratios = format!("  {}  {}", ratio(row.ratio), row.form.text());
-        text += &format!("{:<NAME$}{guest:>FIGURE$}{floor:>FIGURE$}{ratios}\n", row.name);
+        text += &format!("{:<NAME$}{guest:>FIGURE$}{floor:>FIGURE$}{ratios}\n", format!("  {}", row.name));
     }
     if let Some(exit) = io.exit_ns {
         text += &line("an exit with nothing to do", [&*precise_time(exit.median)]);
@@ -174,11 +206,27 @@ pub fn unmeasured(rows: &[Unmeasured]) -> String {
     rows.iter().map(|row| format!("{}: not measured: {}\n", row.name, row.reason)).collect()
 }
 
+/// All results, each but the first with an empty line above it.
+#[must_use]
+pub fn all(results: &Results) -> String {
+    let Results { boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, .. } = results;
+    let texts = [
+        starts.as_ref().map(boot),
+        lives.as_ref().map(churn),
+        sizes.as_ref().map(memory),
+        speeds.as_ref().map(compute),
+        traffic.as_ref().map(io),
+        (!results.promises.is_empty()).then(|| promises(&results.promises)),
+        (!results.unmeasured.is_empty()).then(|| unmeasured(&results.unmeasured)),
+    ];
+    texts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
 /// Promises.
 #[must_use]
 pub fn promises(promises: &[Promise]) -> String {
     let mut text = String::new();
-    for Promise { name, ratio: by, target, verdict, .. } in promises {
+    for Promise { promised: Promised { name, target, .. }, ratio: by, verdict, .. } in promises {
         text += &format!(
             "{name}: {:.3} at the unfavourable end, target {}: {}\n",
             target.unfavourable(*by),

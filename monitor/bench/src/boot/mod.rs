@@ -5,7 +5,7 @@ pub mod timeline;
 use crate::error::Error;
 use crate::life;
 use crate::program::Program;
-use crate::promise::{Promise, Target};
+use crate::promise::{Promise, Promised, Target};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
@@ -85,7 +85,22 @@ struct Start {
     first_byte: Duration,
     reaped: Duration,
     whole: Duration,
+    /// From the moment at which its output is closed to the end of the whole.
+    teardown: Duration,
     helpers: usize,
+}
+
+/// What is promised of starts, beside the floor of this name.
+#[must_use]
+pub fn promised(floor: &str) -> [Promised; 2] {
+    [("cold start, to the first byte of output", 1.1), ("whole life of hello", 1.0)].map(
+        |(name, moonshot)| Promised {
+            name: name.into(),
+            floor: floor.into(),
+            target: Target::AtMost(1.5),
+            moonshot,
+        },
+    )
 }
 
 /// Measures, and says why it stopped early if it did.
@@ -110,6 +125,12 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
             whole_life: ratio(|start| start.whole)?,
         })
     });
+    let median = |pick: fn(&Start) -> Duration| {
+        let times = app.iter().map(|start| pick(start).as_nanos() as f64);
+        Summary::of(times).map_or(0.0, |summary| summary.median)
+    };
+    let ending =
+        timeline::Ending { whole: median(|start| start.whole), teardown: median(|start| start.teardown) };
     let mut boot = Boot {
         rounds: rounds.count(),
         wanted: plan.runs,
@@ -119,8 +140,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
     };
     let mut stopped = rounds.stopped;
     if stopped.is_none() {
-        let whole = boot.programs.first().map_or(0.0, |app| app.whole_life_ns.median);
-        match timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), whole, session) {
+        match timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), ending, session) {
             Ok(timeline) => boot.timeline = Some(timeline),
             Err(error) => stopped = Some(error.after("the timeline is missing")),
         }
@@ -132,7 +152,8 @@ fn start(program: &Program, session: &Session) -> Result<Start, Error> {
     let life = life::follow(program, session)?;
     let helpers = life::wait_for_helpers(session)?;
     let whole = if helpers == 0 { life.reaped } else { life.start.elapsed() };
-    Ok(Start { first_byte: life.first_byte, reaped: life.reaped, whole, helpers })
+    let teardown = whole.saturating_sub(life.closed);
+    Ok(Start { first_byte: life.first_byte, reaped: life.reaped, whole, teardown, helpers })
 }
 
 impl Started {
@@ -161,28 +182,15 @@ impl Boot {
         let (Some([app, floor]), Some(ratio)) = (self.programs.first_chunk(), self.ratios.first()) else {
             return Vec::new();
         };
-        let promise = |name: &str, moonshot, ratio, figure: Summary, floor_figure: Summary| {
-            let target = Target::AtMost(1.5);
-            Promise {
-                name: name.to_owned(),
-                floor: floor.name.clone(),
-                floor_figure: table::time(floor_figure.median),
-                figure: table::time(figure.median),
-                ratio,
-                target,
-                moonshot,
-                verdict: target.verdict(ratio),
-            }
-        };
-        vec![
-            promise(
-                "cold start, to the first byte of output",
-                1.1,
-                ratio.first_byte,
-                app.first_byte_ns,
-                floor.first_byte_ns,
-            ),
-            promise("whole life of hello", 1.0, ratio.whole_life, app.whole_life_ns, floor.whole_life_ns),
-        ]
+        let figures = [
+            (ratio.first_byte, app.first_byte_ns, floor.first_byte_ns),
+            (ratio.whole_life, app.whole_life_ns, floor.whole_life_ns),
+        ];
+        let promised = promised(&floor.name).into_iter().zip(figures);
+        promised
+            .map(|(promised, (ratio, own, floor))| {
+                promised.beside(table::time(floor.median), table::time(own.median), ratio)
+            })
+            .collect()
     }
 }

@@ -82,8 +82,16 @@ struct Step {
     took_ns: u64,
 }
 
-/// Runs the unikernel with a report `runs` times. `whole_ns` is the median life without one, from which the last phase is
-/// what is left.
+/// How a life without a report ends, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// The median of a whole life.
+    pub whole: f64,
+    /// The median time from the moment at which its output is closed to its end.
+    pub teardown: f64,
+}
+
+/// Runs the unikernel with a report `runs` times. How a life without one ends says what the last phases are.
 ///
 /// # Errors
 ///
@@ -91,7 +99,7 @@ struct Step {
 pub fn measure(
     reported: &Reported,
     runs: usize,
-    whole_ns: f64,
+    ending: Ending,
     session: &Session,
 ) -> Result<Timeline, Error> {
     let file = std::env::temp_dir().join(format!("ukvm-bench-{}.json", std::process::id()));
@@ -99,13 +107,13 @@ pub fn measure(
     let mut progress = Progress::new("timeline", runs);
     let mut lives = Vec::with_capacity(runs);
     for _ in 0..runs {
-        let result = one(&program, &file, session);
+        let result = session.unless_interrupted(one(&program, &file, session));
         // What is not there any more needs no removing.
         let _ = fs::remove_file(&file);
         lives.push(result?);
         progress.step();
     }
-    Ok(combine(&lives, whole_ns))
+    Ok(combine(&lives, ending))
 }
 
 /// One run: its phases with their times, and the time to the first byte. In nanoseconds.
@@ -134,14 +142,14 @@ fn monotonic_ns() -> u64 {
 }
 
 /// The medians of the runs' phases, one behind the other, and what is left of a whole life.
-fn combine(runs: &[Run], whole_ns: f64) -> Timeline {
+fn combine(runs: &[Run], ending: Ending) -> Timeline {
     let median = |values: Vec<f64>| Summary::of(values).map_or(0.0, |summary| summary.median);
     let names = runs.first().map(|run| run.0.iter().map(|(name, _)| name.clone())).into_iter().flatten();
     let mut phases = Vec::new();
     let mut at_ns = 0.0;
-    for (index, name) in names.enumerate() {
-        // All runs take the same steps.
-        let took_ns = median(runs.iter().filter_map(|run| run.0.get(index)).map(|(_, took)| *took).collect());
+    for name in names {
+        let of_run = |run: &Run| run.0.iter().find(|(other, _)| *other == name).map(|(_, took)| *took);
+        let took_ns = median(runs.iter().filter_map(of_run).collect());
         let who = match &*name {
             "exec" => Who::Process,
             "guest entry" | "main" | "first exit" | "first byte" | "ended" => Who::Guest,
@@ -150,8 +158,12 @@ fn combine(runs: &[Run], whole_ns: f64) -> Timeline {
         phases.push(Phase { name, who, at_ns, took_ns });
         at_ns += took_ns;
     }
-    let took_ns = (whole_ns - at_ns).max(0.0);
-    phases.push(Phase { name: "exit and teardown".into(), who: Who::Process, at_ns, took_ns });
+    let left = (ending.whole - at_ns).max(0.0);
+    let teardown = ending.teardown.min(left);
+    for (name, took_ns) in [("exit", left - teardown), ("teardown", teardown)] {
+        phases.push(Phase { name: name.into(), who: Who::Process, at_ns, took_ns });
+        at_ns += took_ns;
+    }
     let first_byte_ns = median(runs.iter().map(|run| run.1).collect());
     Timeline { runs: runs.len(), phases, first_byte_ns }
 }
@@ -168,7 +180,7 @@ mod tests {
         };
         let runs =
             [run(300.0, 50.0, 10.0, 380.0), run(310.0, 40.0, 30.0, 390.0), run(900.0, 45.0, 20.0, 999.0)];
-        let timeline = combine(&runs, 500.0);
+        let timeline = combine(&runs, Ending { whole: 500.0, teardown: 100.0 });
         let told: Vec<_> = timeline
             .phases
             .iter()
@@ -180,11 +192,12 @@ mod tests {
                 ("exec", Who::Process, 0.0, 310.0),
                 ("vCPU ready", Who::Monitor, 310.0, 45.0),
                 ("first exit", Who::Guest, 355.0, 20.0),
-                ("exit and teardown", Who::Process, 375.0, 125.0),
+                ("exit", Who::Process, 375.0, 25.0),
+                ("teardown", Who::Process, 400.0, 100.0),
             ]
         );
         assert_eq!((timeline.runs, timeline.first_byte_ns), (3, 390.0));
         // A life that was shorter without a report.
-        assert_eq!(combine(&runs, 10.0).phases.last().unwrap().took_ns, 0.0);
+        assert_eq!(combine(&runs, Ending { whole: 10.0, teardown: 5.0 }).phases.last().unwrap().took_ns, 0.0);
     }
 }

@@ -2,10 +2,13 @@
 
 mod distribution;
 mod phases;
+mod promises;
 
 use crate::boot::Boot;
 use crate::error::Error;
 use crate::machine::Machine;
+use crate::results::Results;
+use crate::table;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -35,6 +38,7 @@ const FAINT_INK: RGBColor = RGBColor(0x5b, 0x66, 0x75);
 const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
 const BLUE: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
 const ORANGE: RGBColor = RGBColor(0xe0, 0x7b, 0x1a);
+const RED: RGBColor = RGBColor(0xb4, 0x2a, 0x32);
 const GREY: RGBColor = RGBColor(0x93, 0x9d, 0xaa);
 
 /// The figure of starts: how the times are distributed, and where the time goes.
@@ -47,10 +51,26 @@ pub fn boot(boot: &Boot, machine: &Machine) -> Result<String, Error> {
     let heights = [Some(distribution::height(boot)), boot.timeline.as_ref().map(phases::height)];
     let height = HEAD + heights.iter().flatten().map(|height| height + GAP).sum::<u32>();
     let backend = SVGBackend::with_string(&mut svg, (WIDTH, height));
-    draw(backend.into_drawing_area(), boot, machine).map_err(|error| {
-        Error::host(format!("the figure cannot be drawn ({error}); report it with the JSON"))
-    })?;
+    drawn(draw(backend.into_drawing_area(), boot, machine))?;
     Ok(svg)
+}
+
+/// The figure of all promises: each ratio with its interval beside target and moonshot.
+///
+/// # Errors
+///
+/// Where it cannot be drawn.
+pub fn promises(results: &Results) -> Result<String, Error> {
+    let mut svg = String::new();
+    let backend = SVGBackend::with_string(&mut svg, (WIDTH, promises::height(results)));
+    drawn(promises::draw(&backend.into_drawing_area(), results))?;
+    Ok(svg)
+}
+
+fn drawn(result: Drawn) -> Result<(), Error> {
+    result.map_err(|error| {
+        Error::host(format!("the figure cannot be drawn ({error}); report it with the JSON"))
+    })
 }
 
 /// What can go wrong in a drawing, which in memory is nothing.
@@ -61,12 +81,7 @@ fn draw(root: Area<'_>, boot: &Boot, machine: &Machine) -> Drawn {
     let (head, body) = root.split_vertically(HEAD);
     let app = boot.programs.first().map_or("", |app| &*app.name);
     text(&head, &format!("How long {app} takes to start"), (30, 22), (26, INK, HPos::Left))?;
-    let partial = if boot.rounds < boot.wanted {
-        format!(" of {} (stopped early)", boot.wanted)
-    } else {
-        String::new()
-    };
-    let below = format!("{} rounds{partial}, in turn  ·  {}", boot.rounds, machine.line());
+    let below = format!("{}, in turn  ·  {}", table::rounds(boot.rounds, boot.wanted), machine.line());
     text(&head, &below, (30, 58), (15, FAINT_INK, HPos::Left))?;
     let (above, below) = body.split_vertically(distribution::height(boot) + GAP);
     distribution::draw(&above.margin(0, GAP, 0, 0), boot)?;

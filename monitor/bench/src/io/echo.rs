@@ -59,7 +59,7 @@ impl Echo {
         let mut answer = [0; 2 * DATAGRAM];
         while start.elapsed() < session.patience {
             if session.is_interrupted() {
-                return Err(Error::interrupted("interrupted"));
+                return Err(Error::interrupted());
             }
             // An interface whose other side is just being attached to may refuse it.
             let _ = self.socket.send(&sent);

@@ -28,7 +28,7 @@ use echo::Echo;
 use row::Spec;
 use serde::Serialize;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subject::Subject;
 
@@ -62,7 +62,7 @@ impl Group {
     pub const ALL: [Self; 6] =
         [Self::Frames, Self::Udp, Self::Tcp, Self::Block, Self::ReadOnly, Self::Direct];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Frames => "frames",
             Self::Udp => "UDP",
@@ -127,6 +127,11 @@ impl Group {
         }
     }
 
+    /// What the floor of a figure is called.
+    fn floor_of(self, spec: &Spec) -> &'static str {
+        self.floors().get(spec.floor.0 - 1).copied().unwrap_or("the floor")
+    }
+
     /// The phases of a disk.
     const fn phases(self) -> &'static [&'static str] {
         match self {
@@ -139,20 +144,37 @@ impl Group {
 }
 
 /// What is measured, and how often.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan {
-    /// The monitor.
-    pub monitor: PathBuf,
-    /// The guest.
-    pub elf: PathBuf,
-    /// The floor program.
-    pub floor: PathBuf,
-    /// Where the file of the disk is made.
-    pub directory: PathBuf,
+    monitor: PathBuf,
+    elf: PathBuf,
+    floor: PathBuf,
     /// What is measured.
     pub groups: Vec<Group>,
-    /// Rounds of each group.
-    pub runs: usize,
+    /// The file that is the disk, if one is needed.
+    disk: Option<DiskFile>,
+    runs: usize,
+}
+
+impl Plan {
+    /// Measures `groups` of the guest `elf` under `monitor` and of the program `floor`, each in `runs` rounds. Makes the file of the
+    /// disk in `directory`, which goes with the plan.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be made.
+    pub fn new(
+        monitor: PathBuf,
+        elf: PathBuf,
+        floor: PathBuf,
+        groups: Vec<Group>,
+        directory: &Path,
+        runs: usize,
+    ) -> Result<Self, Error> {
+        let needs_disk = groups.iter().any(|group| !group.needs_network());
+        let disk = needs_disk.then(|| DiskFile::create(directory)).transpose()?;
+        Ok(Self { monitor, elf, floor, groups, disk, runs })
+    }
 }
 
 /// How fast packets and blocks go in and out.
@@ -179,6 +201,11 @@ pub struct Measured {
     exits: Vec<f64>,
 }
 
+/// All figures of a group, where none is measured.
+pub(crate) fn unmeasured(group: Group, reason: &str) -> impl Iterator<Item = Unmeasured> {
+    group.specs().into_iter().map(move |spec| spec.unmeasured(group.floor_of(&spec), reason))
+}
+
 /// Measures group after group. What the machine cannot is left out with the reason.
 pub fn measure(plan: &Plan, session: &Session) -> Measured {
     let mut measured = Measured::default();
@@ -191,10 +218,9 @@ fn measure_all(plan: &Plan, session: &Session, measured: &mut Measured) -> Resul
     let (blocks, networks): (Vec<Group>, Vec<Group>) =
         plan.groups.iter().partition(|group| !group.needs_network());
     let cpus = Cpus::choose()?;
-    if !blocks.is_empty() {
-        let file = DiskFile::create(&plan.directory)?;
+    if let Some(file) = &plan.disk {
         for group in blocks {
-            let missing = if group == Group::Direct { why_not_direct(plan, &file, session)? } else { None };
+            let missing = if group == Group::Direct { why_not_direct(plan, file, session)? } else { None };
             let turn = |program: &Program| {
                 let mut subject = Subject::start(program, session)?;
                 let mut times = disk::phases(&mut subject, group.phases(), session)?;
@@ -202,7 +228,7 @@ fn measure_all(plan: &Plan, session: &Session, measured: &mut Measured) -> Resul
                 subject.end(session)?;
                 Ok(times)
             };
-            measured.group(group, plan, missing, Some(&file), session, turn)?;
+            measured.group(group, plan, missing, session, turn)?;
         }
     }
     if !networks.is_empty() {
@@ -215,7 +241,7 @@ fn measure_all(plan: &Plan, session: &Session, measured: &mut Measured) -> Resul
                 subject.end(session)?;
                 times
             };
-            let result = measured.group(group, plan, missing.clone(), None, session, turn);
+            let result = measured.group(group, plan, missing.clone(), session, turn);
             measured.io.lost += lost;
             cpus.release();
             result?;
@@ -265,16 +291,16 @@ fn why_not_direct(plan: &Plan, file: &DiskFile, session: &Session) -> Result<Opt
     if let Some(reason) = file.why_not_direct() {
         return Ok(Some(reason));
     }
-    let Some(guest) = programs(plan, Group::Direct, Some(file)).into_iter().next() else { return Ok(None) };
+    let Some(guest) = programs(plan, Group::Direct).into_iter().next() else { return Ok(None) };
     match Subject::start(&guest, session) {
         Ok(subject) => subject.end(session).map(|()| None),
-        Err(error) if session.is_interrupted() => Err(error),
+        Err(_) if session.is_interrupted() => Err(Error::interrupted()),
         Err(error) => Ok(Some(format!("this ukvm-run has no direct disks: {error}"))),
     }
 }
 
 /// The guest, then the floors.
-fn programs(plan: &Plan, group: Group, file: Option<&DiskFile>) -> Vec<Program> {
+fn programs(plan: &Plan, group: Group) -> Vec<Program> {
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let floor = |arguments: Vec<OsString>| Program { arguments, ..Program::at(&plan.floor) };
     let guest = |options: Vec<OsString>, arguments: Vec<OsString>| {
@@ -284,7 +310,7 @@ fn programs(plan: &Plan, group: Group, file: Option<&DiskFile>) -> Vec<Program> 
         guest(network::option(device).map(OsString::from).to_vec(), words(arguments))
     };
     let [ip, address] = ADDRESS;
-    match (group, file) {
+    match (group, &plan.disk) {
         (Group::Frames, _) => vec![
             on_network("raw", &["frames"]),
             floor(words(&["frames", network::TAP])),
@@ -322,16 +348,15 @@ impl Measured {
         group: Group,
         plan: &Plan,
         missing: Option<String>,
-        file: Option<&DiskFile>,
         session: &Session,
         mut turn: impl FnMut(&Program) -> Result<Vec<f64>, Error>,
     ) -> Result<(), Error> {
         let specs = group.specs();
         if let Some(reason) = missing {
-            self.unmeasured.extend(specs.iter().map(|spec| spec.unmeasured(&reason)));
+            self.unmeasured.extend(unmeasured(group, &reason));
             return Ok(());
         }
-        let programs = programs(plan, group, file);
+        let programs = programs(plan, group);
         let rounds = Rounds::run(group.name(), programs.len(), plan.runs, session, |subject| {
             programs.get(subject).map_or_else(|| Ok(Vec::new()), &mut turn)
         });
@@ -343,8 +368,7 @@ impl Measured {
                 rounds.values(subject).iter().filter_map(|values| values.get(place)).copied().collect()
             };
             let (subject, column) = spec.floor;
-            let floor_name = group.floors().get(subject - 1).copied().unwrap_or("the floor");
-            spec.row(group, floor_name, plan.runs, &of(0, place), &of(subject, column), &exit)
+            spec.row(group, group.floor_of(spec), plan.runs, &of(0, place), &of(subject, column), &exit)
         });
         self.io.rows.extend(rows);
         self.exits.extend(exit);

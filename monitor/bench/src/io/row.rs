@@ -1,7 +1,7 @@
 //! A figure of I/O beside its floor.
 
 use super::{Group, target};
-use crate::promise::{Promise, Unmeasured};
+use crate::promise::{Promise, Promised, Unmeasured};
 use crate::stats::{Interval, Summary};
 use crate::table;
 use serde::Serialize;
@@ -53,6 +53,9 @@ impl Form {
         }
     }
 }
+
+/// Behind the name of a floor, where an exit comes on top of it.
+const AND_EXIT: &str = ", + 1 exit";
 
 /// What is to be measured.
 #[derive(Clone, Copy, Debug)]
@@ -106,10 +109,15 @@ impl Spec {
         Self { promised: Some((target, moonshot)), ..self }
     }
 
-    pub(super) fn unmeasured(&self, reason: &str) -> Unmeasured {
+    /// It was not measured beside the floor of this name.
+    pub(super) fn unmeasured(&self, floor_name: &str, reason: &str) -> Unmeasured {
+        // With an exit in it, the moonshot depends on what that costs.
+        let is_known = self.form != Form::ByFloorAndExit;
         Unmeasured {
             name: self.name.to_owned(),
+            floor: floor_name.to_owned() + if is_known { "" } else { AND_EXIT },
             target: self.promised.map(|(limit, _)| target(self.form, limit)),
+            moonshot: self.promised.map(|(_, moonshot)| moonshot).filter(|_| is_known),
             reason: reason.to_owned(),
         }
     }
@@ -159,20 +167,16 @@ impl Row {
     /// The promise that it bears on, if there is one.
     pub(super) fn promise(&self) -> Option<Promise> {
         let (limit, moonshot) = self.promised?;
-        let target = target(self.form, limit);
         let and_exit =
             self.exit_ns.map_or(String::new(), |exit| format!(" + {}", self.unit.show(exit.median)));
-        let and_exit_name = if self.exit_ns.is_some() { ", + 1 exit" } else { "" };
-        Some(Promise {
+        let promised = Promised {
             name: self.name.clone(),
-            floor: format!("{}{and_exit_name}", self.floor),
-            floor_figure: format!("{}{and_exit}", self.unit.show(self.floor_ns.median)),
-            figure: self.unit.show(self.guest_ns.median),
-            ratio: self.ratio,
-            target,
+            floor: self.floor.clone() + if self.exit_ns.is_some() { AND_EXIT } else { "" },
+            target: target(self.form, limit),
             moonshot,
-            verdict: target.verdict(self.ratio),
-        })
+        };
+        let floor_figure = self.unit.show(self.floor_ns.median) + &and_exit;
+        Some(promised.beside(floor_figure, self.unit.show(self.guest_ns.median), self.ratio))
     }
 }
 
@@ -200,7 +204,7 @@ mod tests {
         }
         let good = row(Form::ByFloorAndExit, 50.0, 25.0, &exit);
         let promise = good.promise().unwrap();
-        assert_eq!((promise.verdict, promise.moonshot), (Verdict::Met, 0.5));
+        assert_eq!((promise.verdict, promise.promised.moonshot), (Verdict::Met, 0.5));
         assert_eq!(promise.floor_figure, "25 ns + 25 ns");
     }
 

@@ -85,7 +85,7 @@ impl Subject {
                 }
             }
             if session.is_interrupted() {
-                return Err(Error::interrupted("interrupted"));
+                return Err(Error::interrupted());
             }
             if ready {
                 return Err(self.ended());

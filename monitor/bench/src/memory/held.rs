@@ -58,7 +58,7 @@ impl Held {
                 )));
             }
             if session.is_interrupted() {
-                return Err(Error::interrupted("interrupted"));
+                return Err(Error::interrupted());
             }
             if start.elapsed() > session.patience {
                 return Err(Error::program(format!(

@@ -10,7 +10,7 @@ mod smaps;
 use crate::error::Error;
 use crate::program::Program;
 use crate::progress::Progress;
-use crate::promise::{Promise, Target};
+use crate::promise::{Promise, Promised, Target};
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
@@ -76,6 +76,17 @@ pub struct Many {
     pub machine_bytes: i64,
 }
 
+/// What is promised of memory, beside the floor of this name.
+#[must_use]
+pub fn promised(floor: &str) -> Promised {
+    Promised {
+        name: "monitor memory, less what was touched of the guest".into(),
+        floor: floor.into(),
+        target: Target::AtMost(2.0),
+        moonshot: 1.2,
+    }
+}
+
 /// Measures, and says why it stopped early if it did.
 pub fn measure(plan: &Plan, session: &Session) -> (Option<Memory>, Option<Error>) {
     let programs = [&plan.app, &plan.floor];
@@ -95,7 +106,8 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Memory>, Option<Error>
     let mut stopped = rounds.stopped;
     for (cost, program) in [&mut app, &mut floor].into_iter().zip(programs) {
         if stopped.is_none() {
-            stopped = many(program, plan.guests, session, &mut cost.many)
+            stopped = session
+                .unless_interrupted(many(program, plan.guests, session, &mut cost.many))
                 .err()
                 .map(|error| error.after("the figures of fewer at once are kept"));
             cost.further_bytes = further(&cost.many);
@@ -112,7 +124,7 @@ fn many(program: &Program, most: usize, session: &Session, told: &mut Vec<Many>)
     let mut held = Vec::with_capacity(most);
     while held.len() < most {
         if session.is_interrupted() {
-            return Err(Error::interrupted("interrupted"));
+            return Err(Error::interrupted());
         }
         held.push(Held::start(program, session)?);
         progress.step();
@@ -151,20 +163,12 @@ impl Cost {
 }
 
 impl Memory {
-    /// The promises that it bears on.
+    /// The promise that it bears on.
     #[must_use]
-    pub fn promises(&self) -> Vec<Promise> {
-        let target = Target::AtMost(2.0);
-        vec![Promise {
-            name: "monitor memory, less what was touched of the guest".into(),
-            floor: self.floor.name.clone(),
-            floor_figure: table::size(self.floor.own_bytes.median),
-            figure: table::size(self.app.own_bytes.median),
-            ratio: self.ratio,
-            target,
-            moonshot: 1.2,
-            verdict: target.verdict(self.ratio),
-        }]
+    pub fn promise(&self) -> Promise {
+        let figures = [&self.floor, &self.app].map(|cost| table::size(cost.own_bytes.median));
+        let [floor, own] = figures;
+        promised(&self.floor.name).beside(floor, own, self.ratio)
     }
 }
 

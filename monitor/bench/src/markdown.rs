@@ -1,0 +1,90 @@
+//! The promises as a table in Markdown, for a page of documentation.
+
+use crate::promise::{Promise, Promised, Unmeasured};
+use crate::results::Results;
+use crate::table;
+
+/// Where and when it was measured, and the promises: what was measured of them, or why not.
+#[must_use]
+pub fn promises(results: &Results) -> String {
+    let mut text = format!("{}.\n\n", results.machine.line());
+    if let Some(reason) = &results.stopped {
+        text += &format!("**Not all was measured:** {}.\n\n", escaped(reason));
+    }
+    for note in &results.notes {
+        text += &format!("{}.\n\n", escaped(note));
+    }
+    text += "| promise | floor | ukvm | ratio | target | verdict |\n|---|---|---|---|---|---|\n";
+    for promise in &results.promises {
+        let Promise { promised: Promised { name, floor, target, .. }, floor_figure, figure, ratio, verdict } =
+            promise;
+        text += &row([
+            name,
+            &format!("{floor}: {floor_figure}"),
+            figure,
+            &table::ratio(*ratio),
+            &target.text(),
+            verdict.text(),
+        ]);
+    }
+    for Unmeasured { name, floor, target, reason, .. } in &results.unmeasured {
+        let target = target.map_or("–".to_owned(), |target| target.text());
+        text += &row([name, floor, "–", "–", &target, &format!("not measured: {reason}")]);
+    }
+    text
+}
+
+fn row(cells: [&str; 6]) -> String {
+    format!("| {} |\n", cells.map(escaped).join(" | "))
+}
+
+/// A text in which nothing ends a cell or a line.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ").replace("  ", " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use serde::Deserialize;
+
+    /// What the page shows of a result.
+    #[derive(Deserialize)]
+    struct Shown {
+        machine: Machine,
+        stopped: Option<String>,
+        notes: Vec<String>,
+        promises: Vec<Promise>,
+        unmeasured: Vec<Unmeasured>,
+    }
+
+    #[test]
+    fn the_page_on_performance_shows_the_result_beside_it() {
+        let json = include_str!("../../../docs/results/ukvm-bench.json");
+        let Shown { machine, stopped, notes, promises: kept, unmeasured } =
+            serde_json::from_str(json).unwrap();
+        let results = Results { machine, stopped, notes, promises: kept, unmeasured, ..Results::here() };
+        let table = promises(&results);
+        let page = include_str!("../../../docs/performance.md");
+        assert!(
+            page.contains(&table),
+            "docs/performance.md must have this of docs/results/ukvm-bench.json:\n{table}"
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_says_why() {
+        let unmeasured = Unmeasured {
+            name: "a | b".into(),
+            floor: "c".into(),
+            target: None,
+            moonshot: None,
+            reason: "no TAP".into(),
+        };
+        let stopped = Some("interrupted; 3 of 4".into());
+        let text = promises(&Results { unmeasured: vec![unmeasured], stopped, ..Results::here() });
+        assert!(text.contains("**Not all was measured:** interrupted; 3 of 4.\n"), "{text}");
+        assert!(text.ends_with("| a \\| b | c | – | – | – | not measured: no TAP |\n"), "{text}");
+    }
+}
