@@ -3,10 +3,12 @@
 use super::subject::Subject;
 use crate::error::Error;
 use crate::session::Session;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Bytes of the file: more than the caches of a core hold, little enough to be read once in each turn.
 const SIZE: usize = 16 << 20;
@@ -38,6 +40,25 @@ impl DiskFile {
         &self.0
     }
 
+    /// Waits until nobody has it locked: the kernel may end the io_uring of a process, and close what belongs to it, some time
+    /// after the process.
+    pub(super) fn wait_until_free(&self, session: &Session) -> Result<(), Error> {
+        let start = Instant::now();
+        let file = File::open(&self.0).map_err(|error| Error::output(&self.0, &error))?;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if session.is_interrupted() {
+                return Err(Error::interrupted());
+            }
+            if start.elapsed() > session.patience {
+                let path = self.0.display();
+                return Err(Error::host(format!("{path} stays locked; look who uses it, and start again")));
+            }
+            sleep(Duration::from_millis(1));
+        }
+        // Closing it unlocks it.
+        Ok(())
+    }
+
     /// Why it cannot be read past the page cache, if it cannot.
     pub(super) fn why_not_direct(&self) -> Option<String> {
         let opened = open(&self.0, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty());
@@ -56,8 +77,13 @@ impl Drop for DiskFile {
     }
 }
 
-/// The time of a request in each phase, in nanoseconds: from the line before to its own, by how many there were.
-pub(super) fn phases(subject: &mut Subject, names: &[&str], session: &Session) -> Result<Vec<f64>, Error> {
+/// The time of a request in each phase, in nanoseconds: from the line before to its own, by how many there were. `None` where two
+/// lines were seen at once, because this process had no processor in between.
+pub(super) fn phases(
+    subject: &mut Subject,
+    names: &[&str],
+    session: &Session,
+) -> Result<Option<Vec<f64>>, Error> {
     let mut times = Vec::with_capacity(names.len());
     let mut last = subject.ready_at;
     for name in names {
@@ -66,8 +92,11 @@ pub(super) fn phases(subject: &mut Subject, names: &[&str], session: &Session) -
         let Some(count) = count.filter(|count| *count > 0.0) else {
             return Err(subject.wrong(&format!("said \"{line}\" instead of what it did in phase {name}")));
         };
+        if at == last {
+            return Ok(None);
+        }
         times.push((at - last).as_nanos() as f64 / count);
         last = at;
     }
-    Ok(times)
+    Ok(Some(times))
 }

@@ -82,10 +82,11 @@ impl Echo {
         window: usize,
         warm_up: Duration,
         length: Duration,
+        session: &Session,
     ) -> Result<f64, Error> {
-        self.exchange(window, warm_up)?;
+        self.exchange(window, warm_up, session)?;
         let start = Instant::now();
-        let count = self.exchange(window, length)?;
+        let count = self.exchange(window, length, session)?;
         let took = start.elapsed();
         self.drain()?;
         if count == 0 {
@@ -94,11 +95,15 @@ impl Echo {
         Ok(took.as_nanos() as f64 / count as f64)
     }
 
-    /// Keeps `window` datagrams under way; how many answers there were.
-    fn exchange(&mut self, window: usize, length: Duration) -> Result<usize, Error> {
+    /// Keeps `window` datagrams under way, and longer than `length` where the machine was too busy for a single answer; how many
+    /// answers there were.
+    fn exchange(&mut self, window: usize, length: Duration, session: &Session) -> Result<usize, Error> {
         let start = Instant::now();
         let mut count = 0;
-        while start.elapsed() < length {
+        while start.elapsed() < if count > 0 { length } else { session.patience } {
+            if session.is_interrupted() {
+                return Err(Error::interrupted());
+            }
             while self.under_way < window {
                 self.send((window - self.under_way).min(BATCH))?;
             }
