@@ -138,8 +138,11 @@ pub fn churn(churn: &Churn) -> String {
 #[must_use]
 pub fn memory(memory: &Memory) -> String {
     let mut text = heads(&format!("memory (PSS), {}", rounds(memory.rounds, memory.wanted)));
-    for Cost { name, own_bytes, guest_bytes, .. } in [&memory.app, &memory.floor] {
+    for Cost { name, own_bytes, parts, guest_bytes, .. } in [&memory.app, &memory.floor] {
         text += &summary(&format!("{name}, without guest"), *own_bytes, size);
+        for part in parts {
+            text += &line(&format!("  {}", part.name), ["", &*size(part.bytes)]);
+        }
         text += &summary(&format!("{name}, touched of the guest"), *guest_bytes, size);
     }
     text += &format!("{:<NAME$}    {}\n", "without guest, by the floor's", ratio(memory.ratio));

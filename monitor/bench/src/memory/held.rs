@@ -87,7 +87,8 @@ impl Drop for Held {
 /// How often a process has given up its processor, if it sleeps.
 fn switches(process: u32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let sleeps = status.lines().any(|line| line.starts_with("State:") && line.contains('S'));
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    let sleeps = state.is_some_and(|state| state.trim_start().starts_with('S'));
     let switches = status.lines().filter(|line| line.contains("_ctxt_switches"));
     sleeps.then(|| switches.collect())
 }
@@ -130,5 +131,8 @@ mod tests {
         assert_eq!(switches(process), None, "it is gone");
         let error = Held::start(&shell("exit 3"), &session).unwrap_err();
         assert!(error.to_string().contains("exit status: 3 before it printed"), "{error}");
+        let impatient = Session::new(Duration::from_millis(300)).unwrap();
+        let error = Held::start(&shell("while :; do :; done"), &impatient).unwrap_err();
+        assert!(error.to_string().contains("still computes after 0.3 s; measure a program that"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use crate::stats::{Interval, Summary};
 use crate::table;
 use held::Held;
 use serde::Serialize;
-use smaps::Usage;
+use smaps::{PARTS, Usage};
 
 /// What is held, and how many of it.
 #[derive(Clone, Debug)]
@@ -54,12 +54,23 @@ pub struct Cost {
     pub name: String,
     /// The process less its guest, when it is the only one.
     pub own_bytes: Summary,
+    /// The same by what is mapped there.
+    pub parts: Vec<Part>,
     /// The pages of the guest that were touched, by whomever.
     pub guest_bytes: Summary,
     /// Several at once.
     pub many: Vec<Many>,
     /// What each further one costs, its guest included, from the first to the most at once.
     pub further_bytes: Option<f64>,
+}
+
+/// A part of a process' own memory.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// What it holds.
+    pub name: &'static str,
+    /// The median of the rounds.
+    pub bytes: f64,
 }
 
 /// Several at once.
@@ -134,7 +145,7 @@ fn many(program: &Program, most: usize, session: &Session, told: &mut Vec<Many>)
             let mut all = Usage::default();
             for one in &held {
                 let usage = one.usage()?;
-                all = Usage { own: all.own + usage.own, guest: all.guest + usage.guest };
+                (all.own, all.guest) = (all.own + usage.own, all.guest + usage.guest);
             }
             let machine_bytes = before as i64 - available as i64;
             told.push(Many { count, own_bytes: all.own, guest_bytes: all.guest, machine_bytes });
@@ -155,6 +166,14 @@ impl Cost {
         Some(Self {
             name: name.to_owned(),
             own_bytes: Summary::of(usages.iter().map(|usage| usage.own as f64))?,
+            parts: PARTS
+                .into_iter()
+                .enumerate()
+                .filter_map(|(place, name)| {
+                    let sizes = usages.iter().filter_map(|usage| usage.parts.get(place));
+                    Some(Part { name, bytes: Summary::of(sizes.map(|size| *size as f64))?.median })
+                })
+                .collect(),
             guest_bytes: Summary::of(usages.iter().map(|usage| usage.guest as f64))?,
             many: Vec::new(),
             further_bytes: None,
