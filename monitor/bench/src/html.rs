@@ -13,6 +13,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.5rem }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .45rem .7rem; border-bottom: 1px solid #e3e7ec; vertical-align: top }
 th { color: #5b6675; font-weight: 600 }
+td:first-child { min-width: 12rem }
 td.figure { font-variant-numeric: tabular-nums; white-space: nowrap }
 .met { color: #17663a; font-weight: 600 } .missed { color: #a4262c; font-weight: 600 } .open { color: #5b6675 }
 .partial { border-left: 4px solid #e07b1a; background: #fdf3e7; padding: .6rem 1rem }

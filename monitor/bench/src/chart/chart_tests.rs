@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::boot::timeline::{Phase, Timeline, Who};
-use crate::boot::{Boot, Started};
+use crate::boot::{Boot, Ratio, Started};
 use crate::machine::Kvm;
-use crate::stats::Summary;
+use crate::promise::{Promised, Target};
+use crate::results::Results;
+use crate::stats::{Interval, Summary};
 
 fn machine() -> Machine {
     Machine {
@@ -48,7 +50,12 @@ fn results(programs: usize, with_timeline: bool) -> Boot {
         programs: (0..programs as u64)
             .map(|index| started("a long <name> of a program & more", 1_000_000 + 300_000 * index))
             .collect(),
-        ratios: Vec::new(),
+        ratios: vec![Ratio {
+            of: "a".into(),
+            to: "the floor".into(),
+            first_byte: Interval { low: 1.4, median: 1.5, high: 1.625, count: 200 },
+            whole_life: Interval { low: 1.1, median: 1.2, high: 1.3, count: 200 },
+        }],
         timeline: with_timeline.then_some(timeline),
     }
 }
@@ -73,6 +80,7 @@ fn a_figure_is_one_svg_that_says_what_it_shows() {
         "whole life 1.50 ms",
         "vCPU ready",
         "900 µs",
+        "By the floor, round by round: to the first byte 1.50  (1.40 to 1.62), whole life 1.20",
         "milliseconds",
         "first byte seen: 1.31 ms",
     ] {
@@ -102,4 +110,63 @@ fn everything_is_inside() {
 fn a_partial_result_is_marked() {
     let svg = boot(&Boot { rounds: 37, ..results(2, false) }, &machine()).unwrap();
     assert!(svg.contains("37 rounds of 200 (stopped early)"));
+}
+
+/// Promises that are met, missed and open, far from their targets on both sides, and one that was not measured.
+fn promised() -> Results {
+    let promised =
+        |name: &str, target| Promised { name: name.into(), floor: "f".into(), target, moonshot: 1.1 };
+    let beside = |promised: Promised, median: f64, count| {
+        let ratio = Interval { low: 0.9 * median, median, high: 1.1 * median, count };
+        promised.beside("1 ms".into(), "2 ms".into(), ratio)
+    };
+    let promises = vec![
+        beside(promised("a <cost>", Target::AtMost(1.5)), 1.2, 100),
+        beside(promised("far away", Target::AtLeast(1.0)), 0.012, 100),
+        beside(promised("too much", Target::AtMost(2.0)), 62.0, 100),
+        beside(promised("too few", Target::AtLeast(0.5)), 50.0, 9),
+        beside(promised("no number", Target::AtLeast(0.5)), f64::NAN, 100),
+    ];
+    let unmeasured = vec![promised("packets", Target::AtLeast(0.9)).unmeasured("no TAP")];
+    Results { promises, unmeasured, ..Results::here() }
+}
+
+#[test]
+fn all_promises_are_in_one_figure() {
+    let results = promised();
+    let svg = promises(&results).unwrap();
+    for words in [
+        "a &lt;cost&gt;",
+        "1.20  (1.08 to 1.32)",
+        "≤ 1.5",
+        "0.012",
+        "packets",
+        "not measured",
+        "moonshot",
+        "target",
+    ] {
+        assert!(svg.contains(words), "it does not say {words}");
+    }
+    let height: f64 = attributes(&svg, "height")[0].parse().unwrap();
+    for (name, limit) in [("x", f64::from(WIDTH)), ("cx", f64::from(WIDTH)), ("y", height), ("cy", height)] {
+        let values = attributes(&svg, name);
+        assert!(!values.is_empty());
+        for value in values {
+            let value: f64 = value.parse().unwrap();
+            assert!((0.0..=limit).contains(&value), "{name} is {value} in {limit}");
+        }
+    }
+    // Better than promised is right of the line, for costs as for gains; the rows' circles follow the three of the legend.
+    let middles: Vec<f64> =
+        attributes(&svg, "cx").iter().skip(3).map(|middle| middle.parse().unwrap()).collect();
+    let line = promises::target_at(&results);
+    assert!(
+        middles[0] > line && middles[1] < line && middles[2] < line && middles[3] > line,
+        "{middles:?} {line}"
+    );
+}
+
+#[test]
+fn without_any_promise_there_is_a_figure_too() {
+    assert!(promises(&Results::here()).unwrap().contains("target"));
 }

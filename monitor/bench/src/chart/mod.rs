@@ -4,7 +4,7 @@ mod distribution;
 mod phases;
 mod promises;
 
-use crate::boot::Boot;
+use crate::boot::{Boot, Ratio};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::results::Results;
@@ -26,8 +26,8 @@ const WIDTH: u32 = 1200;
 /// Pixels at the left, for names, and at the right, for the last tick's label.
 const LEFT: u32 = 230;
 const RIGHT: u32 = 110;
-/// Pixels of the title with the line below it.
-const HEAD: u32 = 92;
+/// Pixels of the title with the lines below it.
+const HEAD: u32 = 116;
 /// Pixels of an axis with its description.
 const AXIS: u32 = 62;
 /// Pixels between the parts.
@@ -83,6 +83,12 @@ fn draw(root: Area<'_>, boot: &Boot, machine: &Machine) -> Drawn {
     text(&head, &format!("How long {app} takes to start"), (30, 22), (26, INK, HPos::Left))?;
     let below = format!("{}, in turn  ·  {}", table::rounds(boot.rounds, boot.wanted), machine.line());
     text(&head, &below, (30, 58), (15, FAINT_INK, HPos::Left))?;
+    if let Some(Ratio { to, first_byte, whole_life, .. }) = boot.ratios.first() {
+        let [first_byte, whole_life] = [*first_byte, *whole_life].map(table::ratio);
+        let compared =
+            format!("By {to}, round by round: to the first byte {first_byte}, whole life {whole_life}");
+        text(&head, &compared, (30, 82), (15, INK, HPos::Left))?;
+    }
     let (above, below) = body.split_vertically(distribution::height(boot) + GAP);
     distribution::draw(&above.margin(0, GAP, 0, 0), boot)?;
     if let Some(timeline) = &boot.timeline {

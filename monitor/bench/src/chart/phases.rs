@@ -42,6 +42,8 @@ pub(super) fn draw(area: &Area<'_>, timeline: &Timeline) -> Drawn {
     for (row, phase) in timeline.phases.iter().enumerate() {
         let floor = rows - 1.0 - row as f64;
         let (from, to) = (microseconds(phase.at_ns), microseconds(phase.at_ns + phase.took_ns));
+        // What takes next to nothing is seen all the same.
+        let to = to.max(from + end / 400.0);
         let bar = Rectangle::new([(from, floor + 0.15), (to, floor + 0.85)], colour(phase.who).filled());
         chart.draw_series([bar])?;
         let (right, top) = place(chart.backend_coord(&(to, floor + 1.0)));

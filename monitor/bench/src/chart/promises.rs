@@ -60,6 +60,12 @@ pub(super) fn height(results: &Results) -> u32 {
     TOP as u32 + ROW * rows as u32 + AXIS
 }
 
+/// Where the targets are.
+#[cfg(test)]
+pub(super) fn target_at(results: &Results) -> f64 {
+    Scale::of(&results.promises).place(1.0).into()
+}
+
 /// Those that something is promised of.
 fn promised(unmeasured: &[Unmeasured]) -> impl Iterator<Item = (&Unmeasured, Target)> {
     unmeasured.iter().filter_map(|figure| Some((figure, figure.target?)))
@@ -69,6 +75,8 @@ pub(super) fn draw(area: &Area<'_>, results: &Results) -> Drawn {
     area.fill(&WHITE)?;
     text(area, "Promises beside their targets", (30, 14), (20, INK, HPos::Left))?;
     legend(area)?;
+    text(area, "ratio, 95 % interval", (RIGHT + 20, 46), (14, FAINT_INK, HPos::Left))?;
+    text(area, "target", (WIDTH as i32 - 30, 46), (14, FAINT_INK, HPos::Right))?;
     let bottom = height(results) as i32 - AXIS as i32;
     let scale = Scale::of(&results.promises);
     for tick in scale.ticks() {
@@ -87,7 +95,7 @@ pub(super) fn draw(area: &Area<'_>, results: &Results) -> Drawn {
         top += ROW as i32;
     }
     for (figure, target) in promised(&results.unmeasured) {
-        names(area, &figure.name, &format!("not measured ({})", target.text()), FAINT_INK, top)?;
+        names(area, &figure.name, "not measured", target, FAINT_INK, top)?;
         top += ROW as i32;
     }
     Ok(())
@@ -111,8 +119,7 @@ fn legend(area: &Area<'_>) -> Drawn {
 
 fn row(area: &Area<'_>, promise: &Promise, scale: Scale, top: i32) -> Drawn {
     let Promise { promised: Promised { name, target, moonshot: far, .. }, ratio, verdict, .. } = promise;
-    let figures = format!("{} {}", table::ratio(*ratio), target.text());
-    names(area, name, &figures, INK, top)?;
+    names(area, name, &table::ratio(*ratio), *target, INK, top)?;
     let middle = top + ROW as i32 / 2;
     let Interval { low, median, high, .. } = *ratio;
     let places = [low, median, high].map(|value| scale.place(target.goodness(value)));
@@ -120,11 +127,12 @@ fn row(area: &Area<'_>, promise: &Promise, scale: Scale, top: i32) -> Drawn {
     interval(area, places, middle, colour(*verdict))
 }
 
-fn names(area: &Area<'_>, name: &str, figures: &str, colour: RGBColor, top: i32) -> Drawn {
+fn names(area: &Area<'_>, name: &str, ratio: &str, target: Target, colour: RGBColor, top: i32) -> Drawn {
     let line = [(30, top + ROW as i32), (WIDTH as i32 - 20, top + ROW as i32)];
     area.draw(&PathElement::new(line, GRID))?;
     text(area, name, (30, top + 6), (14, colour, HPos::Left))?;
-    text(area, figures, (RIGHT + 20, top + 6), (14, colour, HPos::Left))
+    text(area, ratio, (RIGHT + 20, top + 6), (14, colour, HPos::Left))?;
+    text(area, &target.text(), (WIDTH as i32 - 30, top + 6), (14, colour, HPos::Right))
 }
 
 /// One end, the median, the other end.
