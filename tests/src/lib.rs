@@ -4,6 +4,7 @@
 //! - [`artifacts`]: the monitor and the guests that are tested.
 //! - [`run`]: a monitor with a guest as a child process, and what came out of it.
 //! - [`network`]: network namespaces and TAP devices.
+//! - [`processors`]: fewer processors than the machine has.
 //! - [`user`]: the same as an ordinary user.
 //! - [`terminal`]: a pseudo-terminal.
 //! - [`elf`]: ELF files that are broken in one place.
@@ -14,6 +15,7 @@ pub mod artifacts;
 pub mod elf;
 pub mod files;
 pub mod network;
+pub mod processors;
 pub mod rig;
 pub mod routing;
 pub mod run;

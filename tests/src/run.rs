@@ -26,6 +26,7 @@ pub struct Run {
     input: Input,
     output: Option<Stdio>,
     user: Option<u32>,
+    directory: Option<PathBuf>,
     deadline: Duration,
 }
 
@@ -62,6 +63,7 @@ impl Run {
             input: Input::Bytes(Vec::new()),
             output: None,
             user: None,
+            directory: None,
             deadline: SOON,
         }
     }
@@ -129,6 +131,12 @@ impl Run {
         Self { user: Some(user), ..self }
     }
 
+    /// In this directory.
+    #[must_use]
+    pub fn current_directory(self, directory: &Path) -> Self {
+        Self { directory: Some(directory.into()), ..self }
+    }
+
     /// Fails the test if it runs for longer than `deadline` instead of [`SOON`].
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
@@ -154,6 +162,9 @@ impl Run {
             Input::Other(stdin) => (stdin, None),
         };
         command.stdin(stdin).stdout(self.output.unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }

@@ -17,6 +17,8 @@ pub enum Devices {
     Open,
     /// Only root may use them.
     Closed,
+    /// Only root may use TAP interfaces.
+    NoTap,
 }
 
 /// What [`in_private_mounts`] offers: where programs can be found that are in a home directory otherwise.
@@ -30,6 +32,12 @@ pub struct Mounts {
 }
 
 impl Mounts {
+    /// The directory of the guests.
+    #[must_use]
+    pub fn guests(&self) -> &Path {
+        &self.guests
+    }
+
     /// The ELF file of a guest.
     #[must_use]
     pub fn guest(&self, name: &str) -> PathBuf {
@@ -46,10 +54,10 @@ pub fn in_private_mounts<T: Send>(devices: Devices, body: impl FnOnce(&Mounts) -
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
         let here = Covered::new();
-        let mode = if devices == Devices::Open { 0o666 } else { 0o600 };
+        let mode = |is_open| if is_open { 0o666 } else { 0o600 };
         // The numbers are from Linux's admin-guide/devices.txt: misc devices 232 and 200.
-        device_over(&here.0, "/dev/kvm", 232, mode);
-        device_over(&here.0, "/dev/net/tun", 200, mode);
+        device_over(&here.0, "/dev/kvm", 232, mode(devices != Devices::Closed));
+        device_over(&here.0, "/dev/net/tun", 200, mode(devices == Devices::Open));
         let mounts = Mounts {
             monitor: bound(&here.0, "monitor", &artifacts().monitor),
             guests: bound(&here.0, "guests", &artifacts().guests),

@@ -22,8 +22,12 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
     Err(error).context("ukvm-bench cannot be started")
 }
 
-/// The directory with all that is needed: `bench` in the target directory.
-fn assemble() -> Result<PathBuf> {
+/// Builds all, and gives the directory with all that is needed: `bench` in the target directory.
+///
+/// # Errors
+///
+/// Where something cannot be built or copied.
+pub fn assemble() -> Result<PathBuf> {
     let monitor = crate::monitor::build()?;
     let bench = crate::monitor::build_program("ukvm-bench", "ukvm-bench")?;
     let guests = crate::guests::build()?;

@@ -11,7 +11,8 @@ Commands, each also without 'xtask':
 
 Commands under 'cargo xtask' only:
   bench ARGUMENTS
-          build ukvm-bench with all that it measures, and run it: `bench all`, `bench --help`";
+          build ukvm-bench with all that it measures, and run it: `bench --help`, or
+          `bench all --markdown FILE` for every promise as JSON, HTML and a table";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();

@@ -17,7 +17,7 @@ Examples:
                                                the same beside another monitor, with a figure
   ukvm-bench boot app.elf --options '--disk a.img' -- --verbose
                                                with options for ukvm-run, and an argument
-  ukvm-bench all                               all that is promised, as JSON and as HTML
+  ukvm-bench all --markdown promises.md        all that is promised, as JSON, as HTML and as a table
 
 Each figure is a ratio to a floor: a program that makes the same calls of the host with
 nothing around them, run in turn with what is measured. The exit status is 0 if all was

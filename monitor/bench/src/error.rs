@@ -95,10 +95,11 @@ impl Error {
         &self.message
     }
 
-    /// The same failure, told with what was measured before it.
+    /// The same failure, told with what was measured before it, or was not, behind what is told already.
     #[must_use]
     pub fn after(self, measured: &str) -> Self {
-        Self { measured: Some(measured.to_owned()), ..self }
+        let told = self.measured.map_or(String::new(), |told| told + "; ");
+        Self { measured: Some(told + measured), ..self }
     }
 }
 

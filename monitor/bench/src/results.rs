@@ -49,6 +49,12 @@ pub struct Results {
     pub io: Option<Io>,
 }
 
+/// The start of a sentence about so many figures.
+#[must_use]
+pub fn figures(count: usize) -> String {
+    if count == 1 { "1 figure was".to_owned() } else { format!("{count} figures were") }
+}
+
 impl Results {
     /// No results yet, of this machine, now.
     #[must_use]
@@ -88,7 +94,8 @@ impl Results {
         let count = self.unmeasured.len();
         (count > 0).then(|| {
             Error::unavailable(format!(
-                "{count} figures could not be measured here, all others were: {}",
+                "{} not measured here, all others were: {}",
+                figures(count),
                 reasons.join("; ")
             ))
         })

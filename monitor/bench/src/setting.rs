@@ -7,7 +7,7 @@ use crate::program::{Places, Program};
 use crate::promise::Unmeasured;
 use crate::results::Results;
 use crate::session::Session;
-use crate::{boot, chart, churn, compute, html, io, markdown, memory, table};
+use crate::{boot, chart, churn, compute, html, io, markdown, memory, results, table};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,9 @@ impl Setting {
     pub(crate) fn finish(mut self, files: Files) -> Result<(), Error> {
         let lacking = self.results.unmeasured.len();
         self.stopped = match self.stopped.take() {
-            Some(error) if lacking > 0 => Some(error.after(&format!("{lacking} figures were not measured"))),
+            Some(error) if lacking > 0 => {
+                Some(error.after(&format!("{} not measured", results::figures(lacking))))
+            }
             Some(error) => Some(error),
             // What the machine does not have stopped nothing.
             None => self.results.lacking(),

@@ -1,0 +1,84 @@
+//! The end-to-end tests of `ukvm-bench`: what it measures, and what it says where it cannot. How fast anything is, is none of
+//! their business.
+
+mod all;
+mod boot;
+mod io;
+mod one_guest;
+mod refusals;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use ukvm_tests::artifacts::{Artifacts, artifacts};
+use ukvm_tests::run::{Finished, Run};
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    if !arguments.list {
+        match xtask::bench::assemble() {
+            Ok(directory) => Artifacts::in_directory(&directory).use_for_all(),
+            Err(error) => {
+                eprintln!("the tests cannot start: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let tests = [all::TESTS, boot::TESTS, io::TESTS, one_guest::TESTS, refusals::TESTS];
+    ukvm_tests::suite::run(&arguments, tests.into_iter().flatten()).exit_code()
+}
+
+/// `ukvm-bench` with these words.
+fn bench<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
+    bench_in(&artifacts().guests, words)
+}
+
+/// The one in `directory`, with all that it measures.
+fn bench_in<S: AsRef<OsStr>>(directory: &Path, words: impl IntoIterator<Item = S>) -> Run {
+    // As long as it takes on a busy machine; what hangs fails all the same.
+    Run::bare().monitor(&directory.join("ukvm-bench")).options(words).deadline(Duration::from_secs(300))
+}
+
+/// A program that is measured, in the directory of `ukvm-bench`.
+fn program(name: &str) -> String {
+    artifacts().guests.join(name).to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// A guest of the test suite.
+fn guest(name: &str) -> PathBuf {
+    xtask::guests::directory().join(name).with_extension("elf")
+}
+
+/// A result as JSON.
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// The strings `field` of the objects in an array.
+fn each(array: &Value, field: &str) -> BTreeSet<String> {
+    let objects = array.as_array().unwrap_or_else(|| panic!("no array: {array}"));
+    objects.iter().map(|object| object[field].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// What it says last.
+fn last_words(ended: &Finished) -> String {
+    let line = ended.errors.lines().rfind(|line| !line.starts_with("ukvm-bench: wrote "));
+    let sentence = line.and_then(|line| line.strip_prefix("ukvm-bench: "));
+    sentence.unwrap_or_else(|| panic!("no sentence: {}", ended.errors)).to_owned()
+}
+
+/// Asserts that it ended with `code` and one sentence with all of `words`, and measured nothing.
+#[track_caller]
+fn refused(ended: Finished, code: i32, words: &[&str]) {
+    let ended = ended.status(code).prints("").says(words);
+    let sentence = last_words(&ended);
+    assert!(
+        ended.errors.lines().count() == 1 && !sentence.ends_with('.'),
+        "not one sentence: {}",
+        ended.errors
+    );
+}
