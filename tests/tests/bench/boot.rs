@@ -18,6 +18,7 @@ ukvm_tests::tests! {
     a_compare_command_that_is_not_there;
     what_was_measured_before_a_failure_is_kept_and_marked;
     ctrl_c_keeps_what_was_measured;
+    ctrl_c_in_the_timeline_keeps_some_of_it;
     output_that_nobody_reads_costs_no_file;
 }
 
@@ -194,6 +195,21 @@ fn ctrl_c_keeps_what_was_measured() {
         assert!(result["boot"]["rounds"].as_u64() >= Some(100), "{}", result["boot"]["rounds"]);
         assert!(each(&result["boot"]["programs"], "name").contains("start-floor"));
     }
+}
+
+fn ctrl_c_in_the_timeline_keeps_some_of_it() {
+    let directory = files::directory();
+    let result = directory.path().join("a.json");
+    let run = bench(["boot", &program("hello.elf"), "--runs", "25"]).option("--json", &result).start();
+    run.wait_for_error("timeline: 7 of 25");
+    run.signal(Signal::SIGINT);
+    let ended = run.wait().status(130);
+    let sentence = last_words(&ended);
+    assert!(sentence.starts_with("interrupted; the timeline is of "), "{sentence}");
+    let result = json(&result);
+    assert_eq!((&result["complete"], result["boot"]["rounds"].as_u64()), (&Value::Bool(false), Some(25)));
+    let runs = result["boot"]["timeline"]["runs"].as_u64().expect("a number");
+    assert!((7..25).contains(&runs), "{runs}");
 }
 
 fn output_that_nobody_reads_costs_no_file() {

@@ -140,10 +140,8 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
     };
     let mut stopped = rounds.stopped;
     if stopped.is_none() {
-        match timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), ending, session) {
-            Ok(timeline) => boot.timeline = Some(timeline),
-            Err(error) => stopped = Some(error.after("the timeline is missing")),
-        }
+        (boot.timeline, stopped) =
+            timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), ending, session);
     }
     (Some(boot), stopped)
 }

@@ -91,29 +91,33 @@ pub struct Ending {
     pub teardown: f64,
 }
 
-/// Runs the unikernel with a report `runs` times. How a life without one ends says what the last phases are.
-///
-/// # Errors
-///
-/// Where a run fails, its report cannot be read, or the user has had enough.
+/// Runs the unikernel with a report `runs` times, and says why it stopped early if it did. How a life without one ends says what
+/// the last phases are.
 pub fn measure(
     reported: &Reported,
     runs: usize,
     ending: Ending,
     session: &Session,
-) -> Result<Timeline, Error> {
+) -> (Option<Timeline>, Option<Error>) {
     let file = std::env::temp_dir().join(format!("ukvm-bench-{}.json", std::process::id()));
     let program = reported.program(&file);
     let mut progress = Progress::new("timeline", runs);
     let mut lives = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let result = session.unless_interrupted(one(&program, &file, session));
+    let mut stopped = None;
+    while lives.len() < runs && stopped.is_none() {
+        match session.unless_interrupted(one(&program, &file, session)) {
+            Ok(life) => {
+                lives.push(life);
+                progress.step();
+            }
+            Err(error) => {
+                stopped = Some(error.after(&format!("the timeline is of {} runs only", lives.len())))
+            }
+        }
         // What is not there any more needs no removing.
         let _ = fs::remove_file(&file);
-        lives.push(result?);
-        progress.step();
     }
-    Ok(combine(&lives, ending))
+    ((!lives.is_empty()).then(|| combine(&lives, ending)), stopped)
 }
 
 /// One run: its phases with their times, and the time to the first byte. In nanoseconds.

@@ -17,7 +17,7 @@ const TOP: i32 = 76;
 /// Pixels of the axis with its description.
 const AXIS: u32 = 62;
 /// Pixels where the rows' lines begin and end; at the left the names, at the right the figures.
-const LEFT: i32 = 390;
+const LEFT: i32 = 425;
 const RIGHT: i32 = 940;
 /// The marks of the axis that are labelled.
 const TICKS: [f64; 13] = [0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, 1000.0];
@@ -103,7 +103,8 @@ pub(super) fn draw(area: &Area<'_>, results: &Results) -> Drawn {
 
 fn legend(area: &Area<'_>) -> Drawn {
     const LINE: i32 = 53;
-    let mut left = LEFT;
+    // Behind the heading.
+    let mut left = 360;
     for (verdict, words) in [
         (Verdict::Met, "met"),
         (Verdict::Missed, "missed"),
