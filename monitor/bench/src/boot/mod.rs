@@ -85,8 +85,6 @@ struct Start {
     first_byte: Duration,
     reaped: Duration,
     whole: Duration,
-    /// From the moment at which its output is closed to the end of the whole.
-    teardown: Duration,
     helpers: usize,
 }
 
@@ -125,12 +123,6 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
             whole_life: ratio(|start| start.whole)?,
         })
     });
-    let median = |pick: fn(&Start) -> Duration| {
-        let times = app.iter().map(|start| pick(start).as_nanos() as f64);
-        Summary::of(times).map_or(0.0, |summary| summary.median)
-    };
-    let ending =
-        timeline::Ending { whole: median(|start| start.whole), teardown: median(|start| start.teardown) };
     let mut boot = Boot {
         rounds: rounds.count(),
         wanted: plan.runs,
@@ -141,7 +133,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
     let mut stopped = rounds.stopped;
     if stopped.is_none() {
         (boot.timeline, stopped) =
-            timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), ending, session);
+            timeline::measure(&plan.app_with_report, TIMELINE_RUNS.min(plan.runs), session);
     }
     (Some(boot), stopped)
 }
@@ -150,8 +142,7 @@ fn start(program: &Program, session: &Session) -> Result<Start, Error> {
     let life = life::follow(program, session)?;
     let helpers = life::wait_for_helpers(session)?;
     let whole = if helpers == 0 { life.reaped } else { life.start.elapsed() };
-    let teardown = whole.saturating_sub(life.closed);
-    Ok(Start { first_byte: life.first_byte, reaped: life.reaped, whole, teardown, helpers })
+    Ok(Start { first_byte: life.first_byte, reaped: life.reaped, whole, helpers })
 }
 
 impl Started {

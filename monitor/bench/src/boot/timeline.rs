@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A unikernel that is started with `--report`.
 #[derive(Clone, Debug)]
@@ -82,23 +83,8 @@ struct Step {
     took_ns: u64,
 }
 
-/// How a life without a report ends, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending {
-    /// The median of a whole life.
-    pub whole: f64,
-    /// The median time from the moment at which its output is closed to its end.
-    pub teardown: f64,
-}
-
-/// Runs the unikernel with a report `runs` times, and says why it stopped early if it did. How a life without one ends says what
-/// the last phases are.
-pub fn measure(
-    reported: &Reported,
-    runs: usize,
-    ending: Ending,
-    session: &Session,
-) -> (Option<Timeline>, Option<Error>) {
+/// Runs the unikernel with a report `runs` times, and says why it stopped early if it did.
+pub fn measure(reported: &Reported, runs: usize, session: &Session) -> (Option<Timeline>, Option<Error>) {
     let file = std::env::temp_dir().join(format!("ukvm-bench-{}.json", std::process::id()));
     let program = reported.program(&file);
     let mut progress = Progress::new("timeline", runs);
@@ -117,16 +103,16 @@ pub fn measure(
         // What is not there any more needs no removing.
         let _ = fs::remove_file(&file);
     }
-    ((!lives.is_empty()).then(|| combine(&lives, ending)), stopped)
+    ((!lives.is_empty()).then(|| combine(&lives)), stopped)
 }
 
 /// One run: its phases with their times, and the time to the first byte. In nanoseconds.
 type Run = (Vec<(String, f64)>, f64);
 
 fn one(program: &Program, file: &Path, session: &Session) -> Result<Run, Error> {
-    let before = monotonic_ns();
     let life: Life = life::follow(program, session)?;
-    life::wait_for_helpers(session)?;
+    let whole = if life::wait_for_helpers(session)? == 0 { life.reaped } else { life.start.elapsed() };
+    let began = monotonic_ns().saturating_sub(nanoseconds(life.start.elapsed()));
     let text = fs::read_to_string(file)
         .map_err(|error| Error::host(format!("the report in {} cannot be read ({error})", file.display())))?;
     let report: Report = serde_json::from_str(&text).map_err(|error| {
@@ -134,9 +120,20 @@ fn one(program: &Program, file: &Path, session: &Session) -> Result<Run, Error> 
             "the report of ukvm-run has another form ({error}); use the ukvm-run that belongs to this ukvm-bench"
         ))
     })?;
-    let exec = ("exec".to_owned(), report.started_ns.saturating_sub(before) as f64);
-    let steps = report.timeline.into_iter().map(|step| (step.step, step.took_ns as f64));
-    Ok((std::iter::once(exec).chain(steps).collect(), life.first_byte.as_nanos() as f64))
+    let exec = report.started_ns.saturating_sub(began);
+    let steps: u64 = report.timeline.iter().map(|step| step.took_ns).sum();
+    let exit = nanoseconds(life.closed).saturating_sub(exec + steps);
+    let teardown = nanoseconds(whole.saturating_sub(life.closed));
+    let of_report = report.timeline.into_iter().map(|step| (step.step, step.took_ns as f64));
+    let mut phases = vec![("exec".to_owned(), exec as f64)];
+    phases.extend(of_report);
+    phases.extend([("exit".to_owned(), exit as f64), ("teardown".to_owned(), teardown as f64)]);
+    Ok((phases, nanoseconds(life.first_byte) as f64))
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    // A u64 of nanoseconds lasts 584 years.
+    duration.as_nanos() as u64
 }
 
 /// The clock that the report's times are of.
@@ -145,8 +142,8 @@ fn monotonic_ns() -> u64 {
     (now.tv_sec * 1_000_000_000 + now.tv_nsec) as u64
 }
 
-/// The medians of the runs' phases, one behind the other, and what is left of a whole life.
-fn combine(runs: &[Run], ending: Ending) -> Timeline {
+/// The medians of the runs' phases, one behind the other.
+fn combine(runs: &[Run]) -> Timeline {
     let median = |values: Vec<f64>| Summary::of(values).map_or(0.0, |summary| summary.median);
     let names = runs.first().map(|run| run.0.iter().map(|(name, _)| name.clone())).into_iter().flatten();
     let mut phases = Vec::new();
@@ -155,17 +152,11 @@ fn combine(runs: &[Run], ending: Ending) -> Timeline {
         let of_run = |run: &Run| run.0.iter().find(|(other, _)| *other == name).map(|(_, took)| *took);
         let took_ns = median(runs.iter().filter_map(of_run).collect());
         let who = match &*name {
-            "exec" => Who::Process,
+            "exec" | "exit" | "teardown" => Who::Process,
             "guest entry" | "main" | "first exit" | "first byte" | "ended" => Who::Guest,
             _ => Who::Monitor,
         };
         phases.push(Phase { name, who, at_ns, took_ns });
-        at_ns += took_ns;
-    }
-    let left = (ending.whole - at_ns).max(0.0);
-    let teardown = ending.teardown.min(left);
-    for (name, took_ns) in [("exit", left - teardown), ("teardown", teardown)] {
-        phases.push(Phase { name: name.into(), who: Who::Process, at_ns, took_ns });
         at_ns += took_ns;
     }
     let first_byte_ns = median(runs.iter().map(|run| run.1).collect());
@@ -179,12 +170,18 @@ mod tests {
     #[test]
     fn phases_follow_each_other_to_the_end_of_the_life() {
         let run = |exec, vcpu, exit, first| {
-            let phases = [("exec", exec), ("vCPU ready", vcpu), ("first exit", exit)];
+            let phases = [
+                ("exec", exec),
+                ("vCPU ready", vcpu),
+                ("first exit", exit),
+                ("exit", 25.0),
+                ("teardown", 100.0),
+            ];
             (phases.map(|(name, took)| (name.to_owned(), took)).to_vec(), first)
         };
         let runs =
             [run(300.0, 50.0, 10.0, 380.0), run(310.0, 40.0, 30.0, 390.0), run(900.0, 45.0, 20.0, 999.0)];
-        let timeline = combine(&runs, Ending { whole: 500.0, teardown: 100.0 });
+        let timeline = combine(&runs);
         let told: Vec<_> = timeline
             .phases
             .iter()
@@ -201,7 +198,5 @@ mod tests {
             ]
         );
         assert_eq!((timeline.runs, timeline.first_byte_ns), (3, 390.0));
-        // A life that was shorter without a report.
-        assert_eq!(combine(&runs, Ending { whole: 10.0, teardown: 5.0 }).phases.last().unwrap().took_ns, 0.0);
     }
 }
