@@ -8,7 +8,7 @@ use crate::header::Vouched;
 use smoltcp::wire::{
     ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV6_HEADER_LEN, Icmpv6Message,
     Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket,
-    UdpPacket,
+    TcpSeqNumber, UdpPacket,
 };
 
 /// The addresses of a TCP segment.
@@ -19,14 +19,22 @@ pub(crate) struct Tuple {
     pub(crate) local: IpEndpoint,
 }
 
+/// What decides who sees a TCP segment, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) tuple: Tuple,
+    /// It asks for a connection: SYN without ACK, RST and FIN.
+    pub(crate) opens: bool,
+    /// What it acknowledges.
+    pub(crate) acknowledges: Option<TcpSeqNumber>,
+    /// It does nothing but acknowledge.
+    pub(crate) is_bare: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A TCP segment; its addresses may still be wrong.
-    Tcp {
-        tuple: Tuple,
-        /// It asks for a connection: SYN without ACK, RST and FIN.
-        opens: bool,
-    },
+    Tcp(Segment),
     /// A UDP datagram.
     Udp,
     /// It may tell a hardware address: an ARP packet, a neighbor advertisement or solicitation.
@@ -102,7 +110,11 @@ fn transport(
                 local: IpEndpoint::new(destination, segment.dst_port()),
             };
             let opens = segment.syn() && !segment.ack() && !segment.rst() && !segment.fin();
-            Some(Class::Tcp { tuple, opens })
+            let acknowledges = segment.ack().then(|| segment.ack_number());
+            let is_bare = segment.ack()
+                && !(segment.syn() || segment.fin() || segment.rst() || segment.urg())
+                && segment.payload().is_empty();
+            Some(Class::Tcp(Segment { tuple, opens, acknowledges, is_bare }))
         }
         IpProtocol::Udp => {
             let intact = |datagram: &UdpPacket<&[u8]>| match (is_vouched, datagram.checksum(), source) {

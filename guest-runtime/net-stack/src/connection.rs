@@ -12,6 +12,7 @@ use slab::Slab;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::TcpSeqNumber;
 
 /// How many unanswered questions end a connection with keep-alive.
 const KEEP_ALIVE_PROBES: u32 = 4;
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Option<Instant>,
     /// Its deadline came.
     pub(crate) timed_out: bool,
+    /// What its peer has acknowledged last.
+    pub(crate) acknowledged: Option<TcpSeqNumber>,
     /// Whether it ever sent anything.
     pub(crate) spoke: bool,
     /// Whether what is received is thrown away: its owner is waiting for the end.
@@ -143,6 +146,7 @@ impl Connections {
             timer: None,
             deadline: None,
             timed_out: false,
+            acknowledged: None,
             spoke: false,
             discards: false,
             waits: false,

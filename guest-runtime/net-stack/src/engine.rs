@@ -1,11 +1,13 @@
 //! What all sockets of a stack share: smoltcp's interface, the connections, and who gets which frame.
 
-use crate::classify::{Class, Tuple, classify};
+use crate::acknowledgment::{Acknowledgment, between};
+use crate::classify::{Class, Segment, Tuple, classify};
 use crate::config::{Config, ConfigError, IPV6_MIN_MTU, Link, TcpOptions};
 use crate::connection::{Connections, Stage, gives_way};
 use crate::header::Vouched;
 use crate::listener::Listening;
 use crate::neighbor::Neighbors;
+use crate::segments::MOST_HEADERS;
 use crate::transmit::Transmit;
 use crate::udp::Datagrams;
 use crate::wire::Port;
@@ -164,7 +166,7 @@ impl Engine {
             return;
         }
         match classify(frame, vouched) {
-            Class::Tcp { tuple, opens } => self.receive_segment(frame, tuple, opens),
+            Class::Tcp(segment) => self.receive_segment(frame, &segment),
             Class::Neighbor { address } => {
                 self.receive_elsewhere(frame);
                 self.answered(address);
@@ -174,7 +176,8 @@ impl Engine {
         }
     }
 
-    fn receive_segment(&mut self, frame: &[u8], tuple: Tuple, opens: bool) {
+    fn receive_segment(&mut self, frame: &[u8], segment: &Segment) {
+        let Segment { tuple, opens, .. } = *segment;
         // TCP has neither broadcast nor multicast, and nobody else sends from an address of ours.
         if !self.interface.has_ip_addr(tuple.local.addr) || self.interface.has_ip_addr(tuple.remote.addr) {
             return;
@@ -187,7 +190,7 @@ impl Engine {
                     connection.stage == Stage::Orphan && gives_way(connection.socket().state())
                 });
             if !gives_way {
-                self.show(id, frame);
+                self.show(id, frame, segment);
                 return;
             }
             self.connections.remove(id);
@@ -196,7 +199,7 @@ impl Engine {
             // Nobody's: smoltcp answers with a reset.
             self.receive_elsewhere(frame);
         } else if let Some(id) = self.open(port, tuple) {
-            self.show(id, frame);
+            self.show(id, frame, segment);
         } else {
             self.counters.syns_dropped += 1;
         }
@@ -217,11 +220,25 @@ impl Engine {
         Some(id)
     }
 
-    /// Shows a frame to a connection.
-    fn show(&mut self, id: usize, frame: &[u8]) {
+    /// Shows a frame to its connection.
+    fn show(&mut self, id: usize, frame: &[u8], segment: &Segment) {
+        let Segment { acknowledges, is_bare, .. } = *segment;
         let Some(connection) = self.connections.get(id) else { return };
-        let mut port = Port::receiving(frame, &mut self.transmit);
-        self.interface.poll_ingress_single(self.now, &mut port, &mut connection.sockets);
+        let size = self.transmit.mtu().saturating_sub(MOST_HEADERS).max(1);
+        let mut show = |frame: &[u8]| {
+            let mut port = Port::receiving(frame, &mut self.transmit);
+            self.interface.poll_ingress_single(self.now, &mut port, &mut connection.sockets);
+        };
+        if let Some(number) = acknowledges {
+            let last = connection.acknowledged.replace(number).filter(|_| is_bare);
+            let mut earlier = last.into_iter().flat_map(|last| between(last, number, size)).peekable();
+            if earlier.peek().is_some()
+                && let Some(mut acknowledgment) = Acknowledgment::of(frame)
+            {
+                earlier.for_each(|number| show(acknowledgment.with(number)));
+            }
+        }
+        show(frame);
         self.connections.mark(id);
         self.settle(id);
     }

@@ -8,17 +8,19 @@
 //!
 //! 1. `header`: what was left to do for a frame, or is left to the device.
 //! 2. `classify`: whether a frame is intact, and which connection it belongs to, if any.
-//! 3. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
-//! 4. `connection`: all TCP connections, found by address, by time, and by having something to do.
-//! 5. `neighbor`: asking for hardware addresses.
-//! 6. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
-//! 7. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
-//! 8. [`Wire`]: what drivers use.
+//! 3. `acknowledgment`: how those of large frames are shown to smoltcp.
+//! 4. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
+//! 5. `connection`: all TCP connections, found by address, by time, and by having something to do.
+//! 6. `neighbor`: asking for hardware addresses.
+//! 7. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 8. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
+//! 9. [`Wire`]: what drivers use.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod acknowledgment;
 mod classify;
 mod config;
 mod connection;

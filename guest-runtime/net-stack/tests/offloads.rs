@@ -72,6 +72,38 @@ fn large_frames_carry_a_stream_unchanged() {
     }
 }
 
+/// Who gets large frames acknowledges each as one. The window must open all the same as if it had acknowledged their segments: by
+/// doubling.
+#[test]
+fn the_window_opens_within_few_round_trips() {
+    const BYTES: usize = 600_000;
+    for address in ["10.0.0.2:7", "[fd00::2]:7"] {
+        let mut world = World::with_offloads(OFFLOADS, |_, _| ());
+        let lengths = Rc::new(RefCell::new(Vec::new()));
+        let seen = lengths.clone();
+        world.tap = Box::new(move |side, frame| {
+            if side == 0 && frame.len() > 1000 {
+                seen.borrow_mut().push(frame.len());
+            }
+            vec![frame]
+        });
+        let listener = world.stacks[1].listen(7, OPTIONS).unwrap();
+        let stack = world.stacks[0].clone();
+        world.run(async move {
+            let mut stream = TcpStream::connect(&stack, endpoint(address), OPTIONS).await.unwrap();
+            let (mut peer, _) = listener.accept().await;
+            spawn(async move { stream.write_all(&pattern(BYTES, 1)).await.unwrap() });
+            let mut received = 0;
+            while received < BYTES {
+                received += peer.read(&mut [0; 65536]).await.unwrap();
+            }
+        });
+        // Five doublings from one segment on. One segment more each time would take 44 frames.
+        let lengths = lengths.borrow();
+        assert!(lengths.iter().take(12).any(|&length| length > 60_000), "{lengths:?}");
+    }
+}
+
 /// A datagram from stack 0 to port 7 of stack 1 at `address`, as it was on the cable, its checksum right.
 fn datagram(address: &str) -> Vec<u8> {
     let mut world = World::new();
