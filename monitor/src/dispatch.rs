@@ -10,7 +10,7 @@ use crate::interrupt::{Interrupts, Pending, Timer};
 use crate::layout::Layout;
 use crate::memory::{GuestBuffer, Memory, SharedArea};
 use crate::outcome::Cause;
-use crate::spin::may_spin;
+use crate::spin::Spin;
 use crate::stderr::say_briefly;
 use std::io;
 use std::os::fd::RawFd;
@@ -41,8 +41,8 @@ pub struct Dispatch {
     interrupts: Interrupts,
     shutdown: Shutdown,
     grace: Duration,
-    /// Whether it may look again for a moment before it sleeps.
-    may_spin: bool,
+    /// Whether to look again for a moment before it sleeps.
+    spin: Spin,
     /// Kept between waits, so that none allocates.
     wanted: Vec<(RawFd, libc::c_short)>,
     polled: Vec<libc::pollfd>,
@@ -133,7 +133,7 @@ impl Dispatch {
             interrupts,
             shutdown: Shutdown::default(),
             grace,
-            may_spin: may_spin(),
+            spin: Spin::default(),
             wanted: Vec::new(),
             polled: Vec::new(),
         }
@@ -393,9 +393,14 @@ impl Dispatch {
             device.wait_for(&mut self.wanted);
             look = look.max(device.expects_more());
         }
-        if look.is_zero() || !self.may_spin || !self.look_again(look, deadline) {
-            self.wait(deadline);
+        if !look.is_zero() && self.spin.is_due() {
+            let found = self.look_again(look, deadline);
+            self.spin.note(found);
+            if found {
+                return;
+            }
         }
+        self.wait(deadline);
     }
 
     /// Looks so long at what is in `wanted`. Whether there is a reason not to wait.

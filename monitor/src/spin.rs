@@ -1,25 +1,39 @@
 //! Waiting without sleep: where the next frame is likely to come at once, looking for it costs less than being woken by it.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
-/// How long to look again and again before a sleep. Being woken on another processor costs 20 to 45 µs, so that a longer look
-/// would not pay even if it were right each time.
+/// How long to look again and again for a frame before a sleep. Being woken on another processor costs 20 to 45 µs, so that a longer
+/// look would not pay even if it were right each time.
 pub const SPIN: Duration = Duration::from_micros(50);
 
-/// Whether this thread may look again instead of sleeping: not where it has but one processor, which whoever is to send needs too.
-#[must_use]
-pub fn may_spin() -> bool {
-    // SAFETY: a set of processors is an array of bits, for which all zeroes are a value.
-    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    // SAFETY: the call writes at most the size of the set that it is told. It fails where there are more processors than bits;
-    // what may be used is then not known.
-    if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) } < 0 {
-        return false;
+/// Whether to look again and again for a moment before a sleep, which has paid off lately or may be worth another try.
+///
+/// It does not pay off where whoever is to send needs the same processor, nor for frames that are far apart.
+#[derive(Debug, Default)]
+pub struct Spin {
+    /// Sleeps that come without a look before the next try.
+    skip: u32,
+    /// How many there were before the last try, where that was in vain.
+    skipped: u32,
+}
+
+impl Spin {
+    /// The most sleeps between two tries: those in vain then cost less than a hundredth of a processor at a frame each 80 µs.
+    const MOST_SKIPPED: u32 = 63;
+
+    /// Whether to look before this sleep.
+    pub const fn is_due(&mut self) -> bool {
+        let is_due = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        is_due
     }
-    // SAFETY: the set is live.
-    unsafe { libc::CPU_COUNT(&set) > 1 }
+
+    /// Takes note of whether a look found something in time.
+    pub fn note(&mut self, found: bool) {
+        self.skipped = if found { 0 } else { (2 * self.skipped + 1).min(Self::MOST_SKIPPED) };
+        self.skip = self.skipped;
+    }
 }
 
 /// Has this thread's timed waits end when they should: by default the kernel adds up to 50 µs, to end several at once.
@@ -42,27 +56,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_with_one_processor_does_not_spin() {
-        let on_one = std::thread::spawn(|| {
-            // SAFETY: as in `may_spin`.
-            let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-            // SAFETY: the set is of the size that is stated.
-            assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) }, 0);
-            // SAFETY: the set is live.
-            assert_eq!(may_spin(), unsafe { libc::CPU_COUNT(&set) > 1 });
-            let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| {
-                // SAFETY: the number is below the set's size.
-                unsafe { libc::CPU_ISSET(cpu, &set) }
-            });
-            // SAFETY: as in `may_spin`.
-            let mut one: libc::cpu_set_t = unsafe { mem::zeroed() };
-            // SAFETY: the number is below the set's size.
-            unsafe { libc::CPU_SET(first.unwrap(), &mut one) };
-            // SAFETY: the set is of the size that is stated.
-            assert_eq!(unsafe { libc::sched_setaffinity(0, size_of_val(&one), &raw const one) }, 0);
-            may_spin()
-        });
-        assert!(!on_one.join().unwrap());
+    fn looks_in_vain_become_rare_and_one_that_is_not_ends_that() {
+        let mut spin = Spin::default();
+        let looks: Vec<usize> = (0..200)
+            .filter(|_| {
+                let is_due = spin.is_due();
+                if is_due {
+                    spin.note(false);
+                }
+                is_due
+            })
+            .collect();
+        assert_eq!(looks, [0, 2, 6, 14, 30, 62, 126, 190]);
+        while !spin.is_due() {}
+        spin.note(true);
+        assert!(spin.is_due() && spin.is_due());
     }
 
     #[test]
