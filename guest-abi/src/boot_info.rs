@@ -17,7 +17,7 @@ pub struct BootInfo {
     pub size: u32,
     /// The [ABI version](crate::ABI_VERSION) of the monitor.
     pub abi_version: u32,
-    /// Features of the monitor, all bits 0 so far.
+    /// Features of the monitor: [`QUIET_SENDS`].
     pub features: u64,
     /// Seed for the guest's random number generator, from the host's.
     pub seed: [u8; 32],
@@ -58,6 +58,9 @@ pub struct BootInfo {
     /// All of the guest's memory in bytes, as `--mem` gave it.
     pub memory_size: u64,
 }
+
+/// In [`BootInfo::features`]: the monitor knows the flag [`QUIET`](crate::request::QUIET).
+pub const QUIET_SENDS: u64 = 1;
 
 /// In [`BootInfo::console_flags`]: input comes from a terminal.
 pub const CONSOLE_INPUT_TERMINAL: u64 = 1;

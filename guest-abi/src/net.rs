@@ -2,7 +2,8 @@
 //! [manifest](crate::manifest::Device::features), and those that are in use, in
 //! [`DeviceInfo::features`](crate::boot_info::DeviceInfo::features).
 //!
-//! Names and numbers are those of virtio (version 1.2, section 5.1.3), as are the header's fields that they give a meaning to.
+//! Names and numbers below 32 are those of virtio (version 1.2, section 5.1.3), as are the header's fields that they give a meaning
+//! to. Those from 32 on are our own.
 //! A feature in use was offered by the guest; none is in use without those that it needs.
 
 /// The host completes the checksum of a frame that the guest sends, where the header says so (`VIRTIO_NET_F_CSUM`).
@@ -18,10 +19,13 @@ pub const HOST_TSO4: u64 = 1 << 11;
 /// The host cuts segments of TCP over IPv6 that the guest sends (`VIRTIO_NET_F_HOST_TSO6`). Needs [`CSUM`].
 pub const HOST_TSO6: u64 = 1 << 12;
 
-/// Those that are about frames that the guest receives.
+/// Each request to receive takes as many frames as have come: see [`record_size`].
+pub const BATCHED_RECEIVE: u64 = 1 << 32;
+
+/// Those that are left to whoever hands over the frames that the guest receives.
 pub const RECEIVE: u64 = GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6;
 /// All features of this version of the contract.
-pub const ALL: u64 = RECEIVE | CSUM | HOST_TSO4 | HOST_TSO6;
+pub const ALL: u64 = RECEIVE | CSUM | HOST_TSO4 | HOST_TSO6 | BATCHED_RECEIVE;
 
 /// The most bytes of the virtio-net header and a frame: with a VLAN tag (4 bytes) and the largest IPv4 packet.
 pub const LONGEST: usize = crate::request::NET_HEADERS_SIZE + 4 + 65535;
@@ -39,14 +43,26 @@ pub const fn consistent(offered: u64) -> u64 {
     features
 }
 
+/// Bytes in front of each frame of a batch: how many bytes of header and frame follow, as a little-endian `u32`, and 4 bytes of 0.
+pub const RECORD_HEADER: usize = 8;
+
+/// The bytes from the start of one record of a batch to the next, or to the end of the batch, where `length` bytes of header and
+/// frame are in it: a multiple of 8.
+#[must_use]
+pub const fn record_size(length: usize) -> usize {
+    (RECORD_HEADER + length).next_multiple_of(8)
+}
+
 /// The least bytes of a buffer to receive in, where these features are in use.
 #[must_use]
 pub const fn least_receive_buffer(features: u64, mtu: u16) -> usize {
-    if features & (GUEST_TSO4 | GUEST_TSO6) != 0 {
+    let longest = if features & (GUEST_TSO4 | GUEST_TSO6) != 0 {
         LONGEST
     } else {
         crate::request::NET_HEADERS_SIZE + mtu as usize
-    }
+    };
+    // Whether a VLAN tag (4 bytes) fits may not depend on what else is in the batch; a frame that leaves no byte is taken for cut off.
+    if features & BATCHED_RECEIVE != 0 { record_size(longest + 5) } else { longest }
 }
 
 #[cfg(test)]
@@ -66,5 +82,6 @@ mod tests {
         assert_eq!(least_receive_buffer(0, 1500), 1524);
         assert_eq!(least_receive_buffer(CSUM | GUEST_CSUM | HOST_TSO4 | HOST_TSO6, 68), 92);
         assert_eq!(least_receive_buffer(GUEST_CSUM | GUEST_TSO6, 1500), 65563);
+        assert_eq!(least_receive_buffer(BATCHED_RECEIVE, 1500), 1544);
     }
 }

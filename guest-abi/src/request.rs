@@ -8,6 +8,11 @@
 /// The handle of the console, entropy and the shutdown notice.
 pub const SYSTEM: u32 = 0;
 
+/// In [`Request::flags`] of a [`NetSend`](Opcode::NetSend): its completion alone, if it is [`Status::Ok`], does not end an
+/// [`Enter`](crate::doorbell::Function::Enter). Only where the monitor has the feature
+/// [`QUIET_SENDS`](crate::boot_info::QUIET_SENDS); all other flags are 0.
+pub const QUIET: u16 = 1;
+
 /// The most bytes of a request for [entropy](Opcode::Entropy); a longer one is [`Status::Invalid`].
 pub const MAX_ENTROPY: usize = 1 << 16;
 
@@ -133,7 +138,7 @@ pub const NET_HEADERS_SIZE: usize = NET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
 /// | offset | size | field |
 /// |---|---|---|
 /// | 0 | 2 | opcode |
-/// | 2 | 2 | flags, 0 so far |
+/// | 2 | 2 | flags: [`QUIET`] |
 /// | 4 | 4 | device |
 /// | 8 | 8 | user data |
 /// | 16 | 8 | address |
@@ -144,7 +149,7 @@ pub const NET_HEADERS_SIZE: usize = NET_HEADER_SIZE + ETHERNET_HEADER_SIZE;
 pub struct Request {
     /// The number of an [`Opcode`]; any number, as a guest may write what it likes.
     pub opcode: u16,
-    /// 0 so far.
+    /// [`QUIET`], or 0.
     pub flags: u16,
     /// The device's handle.
     pub device: u32,

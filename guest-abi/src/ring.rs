@@ -56,9 +56,9 @@ pub const PANIC_MAX: usize = 4096;
 /// Bytes of the header; the submission ring follows.
 pub const HEADER_SIZE: usize = 4096;
 /// Entries of the submission ring, as this version's monitor makes it. A guest takes the number from the boot information.
-pub const SUBMISSION_ENTRIES: u32 = 512;
+pub const SUBMISSION_ENTRIES: u32 = 1024;
 /// Entries of the completion ring, likewise.
-pub const COMPLETION_ENTRIES: u32 = 512;
+pub const COMPLETION_ENTRIES: u32 = 1024;
 /// Bytes of the whole area.
 pub const AREA_SIZE: usize = Shape::DEFAULT.area_size();
 
@@ -310,6 +310,11 @@ impl<M: SharedWords> MonitorRing<M> {
         }
         self.reaped = head;
         Ok(self.posted.wrapping_sub(head))
+    }
+
+    /// Whether all that the guest has submitted was taken.
+    pub fn is_drained(&self) -> bool {
+        self.memory.load_u32_acquire(SUBMISSION_TAIL) == self.taken
     }
 
     /// The deadline of the current `Enter`, see [`DEADLINE`].

@@ -257,7 +257,7 @@ fn both_ends_agree_from_two_threads() {
 
 #[test]
 fn the_shape_is_what_the_documents_say() {
-    assert_eq!(AREA_SIZE, 4096 + 512 * 64 + 512 * 32);
+    assert_eq!(AREA_SIZE, 4096 + 1024 * 64 + 1024 * 32);
     assert_eq!(Shape::new(3, 4), None);
     assert_eq!(Shape::new(1 << 17, 4), None);
 }

@@ -99,6 +99,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 ///     main = main;
 ///     net service;                     // a network device, bound by `--net service=TAP`
 ///     net wire: plain;                 // one whose frames the program handles itself: see below
+///     net fast: batched;               // the same, with many frames received in a buffer
 ///     block data: writable, optional;  // a block device, bound by `--disk data=PATH`; it may be missing
 ///     block "other-data";              // a name that is no Rust identifier
 ///     min_memory = 16 << 20;           // the least that `--mem` may be, in bytes
@@ -110,7 +111,8 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 ///
 /// A network device's checksums and large TCP frames are left to the host where it takes them, and the other way round, as
 /// [`net::Stack`](crate::net::Stack) knows how to. A program that makes and reads frames without it says `plain`: then each frame is
-/// whole, of MTU size, and with its checksums.
+/// whole, of MTU size, and with its checksums. `batched` is the same but for
+/// [`BATCHED_RECEIVE`](crate::abi::net::BATCHED_RECEIVE).
 #[macro_export]
 macro_rules! program {
     (main = $main:path; $($rest:tt)*) => {
@@ -173,12 +175,14 @@ macro_rules! program {
 
     (@net optional) => { $crate::abi::manifest::OPTIONAL };
     (@net plain) => { 0 };
+    (@net batched) => { 0 };
     (@net $flag:ident) => {
         ::core::compile_error!(::core::concat!(
-            "a network device may be `plain` and `optional`, not `", ::core::stringify!($flag), "`"
+            "a network device may be `plain`, `batched` and `optional`, not `", ::core::stringify!($flag), "`"
         ))
     };
     (@net_features plain) => { 0 };
+    (@net_features batched) => { $crate::abi::net::BATCHED_RECEIVE };
     (@net_features $flag:ident) => { $crate::abi::net::ALL };
     (@block optional) => { $crate::abi::manifest::OPTIONAL };
     (@block writable) => { $crate::abi::manifest::WRITABLE };

@@ -112,7 +112,7 @@ impl BootBlock {
         let info = BootInfo {
             size: size_of::<BootInfo>() as u32,
             abi_version: ABI_VERSION,
-            features: 0,
+            features: boot_info::QUIET_SENDS,
             seed: self.seed,
             image: range(&layout.image),
             stack: range(&layout.stack),

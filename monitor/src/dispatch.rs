@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-use ukvm_abi::request::{Completion, MAX_ENTROPY, Opcode, Request, SYSTEM, Status};
+use ukvm_abi::request::{Completion, MAX_ENTROPY, Opcode, QUIET, Request, SYSTEM, Status};
 use ukvm_abi::ring::{MonitorRing, SUBMISSION_ENTRIES};
 
 /// Why the guest does not go on.
@@ -50,11 +50,35 @@ pub struct Dispatch {
 
 /// The ring as devices see it.
 #[derive(Debug)]
-struct Ring(MonitorRing<SharedArea>);
+struct Ring {
+    ring: MonitorRing<SharedArea>,
+    /// How many of the last completions were quiet.
+    quiet: u32,
+}
 
 impl Completions for Ring {
     fn post(&mut self, user_data: u64, result: Result<u64, Status>) {
-        self.0.post(&completion(user_data, result));
+        self.ring.post(&completion(user_data, result));
+        self.quiet = 0;
+    }
+
+    fn post_quietly(&mut self, user_data: u64, value: u64) {
+        self.ring.post(&completion(user_data, Ok(value)));
+        self.quiet = self.quiet.saturating_add(1);
+    }
+}
+
+impl Ring {
+    fn post_notice(&mut self, user_data: u64) {
+        self.ring.post_notice(&completion(user_data, Ok(0)));
+        self.quiet = 0;
+    }
+
+    /// Whether the guest waits for a completion that it has not taken yet. It does for a quiet one, too, where that keeps requests
+    /// from being taken.
+    fn has_news(&mut self) -> Result<bool, Stop> {
+        let unreaped = self.ring.unreaped().map_err(corrupt)?;
+        Ok(unreaped > self.quiet || (unreaped > 0 && !self.ring.is_drained()))
     }
 }
 
@@ -126,7 +150,7 @@ impl Dispatch {
         Self {
             memory,
             layout,
-            ring: Ring(ring),
+            ring: Ring { ring, quiet: 0 },
             console,
             devices,
             clock,
@@ -160,7 +184,7 @@ impl Dispatch {
     /// When the guest and its program began, as the guest says, on the monotonic clock in nanoseconds: for the first exit to tell.
     #[must_use]
     pub fn begin_times(&self) -> [Option<u64>; 2] {
-        self.ring.0.begin_times().map(|counter| self.clock.at(counter).filter(|_| counter != 0))
+        self.ring.ring.begin_times().map(|counter| self.clock.at(counter).filter(|_| counter != 0))
     }
 
     /// When the host took the first byte of output, on its `CLOCK_MONOTONIC` in nanoseconds.
@@ -177,7 +201,7 @@ impl Dispatch {
     /// The message of a panic, as far as the guest may read it itself.
     #[must_use]
     pub fn panic_message(&self) -> String {
-        let (address, length) = self.ring.0.panic_message();
+        let (address, length) = self.ring.ring.panic_message();
         let length = length.min(ukvm_abi::ring::PANIC_MAX as u64);
         let buffer = self
             .layout
@@ -194,14 +218,14 @@ impl Dispatch {
     /// A [`Stop`] where the guest is not to go on.
     pub fn enter(&mut self) -> Result<(), Stop> {
         self.clock.refresh();
-        let deadline = self.ring.0.deadline();
+        let deadline = self.ring.ring.deadline();
         loop {
             let all = self.serve()?;
             self.interrupted()?;
             if !all {
                 continue;
             }
-            if self.ring.0.unreaped().map_err(corrupt)? > 0 || self.clock.now() >= deadline {
+            if self.ring.has_news()? || self.clock.now() >= deadline {
                 return Ok(());
             }
             self.wait_for_devices(deadline);
@@ -240,7 +264,7 @@ impl Dispatch {
             return Err(Stop::Ended(Cause::Signal(signal)));
         }
         self.shutdown.requested = Some(signal);
-        self.ring.0.post_notice(&completion(notice, Ok(0)));
+        self.ring.post_notice(notice);
         Ok(())
     }
 
@@ -252,7 +276,7 @@ impl Dispatch {
             if self.interrupts.came() {
                 break;
             }
-            let Some(request) = self.ring.0.take().map_err(corrupt)? else {
+            let Some(request) = self.ring.ring.take().map_err(corrupt)? else {
                 all = true;
                 break;
             };
@@ -278,7 +302,8 @@ impl Dispatch {
         let Some(opcode) = Opcode::from_number(request.opcode) else {
             return Some(Err(Status::UnknownOpcode));
         };
-        let buffer = match self.check(request, &shape(opcode)) {
+        let flags = if opcode == Opcode::NetSend { QUIET } else { 0 };
+        let buffer = match self.check(request, &shape(opcode), flags) {
             Ok(buffer) => buffer,
             Err(status) => return Some(Err(status)),
         };
@@ -295,6 +320,7 @@ impl Dispatch {
         let request = DeviceRequest {
             opcode,
             user_data: request.user_data,
+            is_quiet: request.flags & QUIET != 0,
             buffer,
             length: request.length,
             offset: request.offset,
@@ -303,9 +329,9 @@ impl Dispatch {
         None
     }
 
-    /// Checks the fields that every device would check alike, and finds the buffer.
-    fn check(&self, request: &Request, shape: &Shape) -> Result<GuestBuffer, Status> {
-        if request.flags != 0 || request.reserved != [0; 3] {
+    /// Checks the fields that every device would check alike, with the `flags` that it may have, and finds the buffer.
+    fn check(&self, request: &Request, shape: &Shape, flags: u16) -> Result<GuestBuffer, Status> {
+        if request.flags & !flags != 0 || request.reserved != [0; 3] {
             return Err(Status::BadFlags);
         }
         let (buffer, length, offset) = match shape {
@@ -353,7 +379,7 @@ impl Dispatch {
         if self.shutdown.requested.is_some() {
             return Some(Ok(0));
         }
-        self.ring.0.reserve_notice();
+        self.ring.ring.reserve_notice();
         self.shutdown.notice = Some(user_data);
         None
     }

@@ -215,6 +215,74 @@ fn a_deadline_is_kept() {
     assert!(guest.dispatch.clock.now() >= start + 3_000_000);
 }
 
+/// A device that has done at once whatever it is asked.
+#[derive(Debug)]
+struct Prompt;
+
+impl Device for Prompt {
+    fn submit(&mut self, request: &DeviceRequest, _: &Arc<Memory>, done: &mut dyn Completions) {
+        if request.is_quiet {
+            done.post_quietly(request.user_data, 0);
+        } else {
+            done.post(request.user_data, Ok(0));
+        }
+    }
+
+    fn advance(&mut self, _: &Arc<Memory>, _: &mut dyn Completions) {}
+
+    fn wait_for(&self, _: &mut Vec<(RawFd, libc::c_short)>) {}
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+#[test]
+fn a_quiet_completion_does_not_end_an_enter() {
+    let mut guest = Guest::with(|_| vec![Some(Box::new(Prompt))]);
+    let loud = Request { device: 1, ..request(Opcode::NetSend) };
+    let quiet = Request { flags: QUIET, ..loud };
+    for bad in [
+        Request { flags: QUIET << 1, ..loud },
+        Request { flags: QUIET, ..request(Opcode::ConsoleWrite) },
+        Request { device: 1, flags: QUIET, ..request(Opcode::NetReceive) },
+    ] {
+        assert_eq!(guest.ask(bad), Some((Status::BadFlags, 0)), "{bad:?}");
+    }
+    // One that the guest does not wait for, then with one that it waits for, before it and after it.
+    for (requests, ends) in [(&[quiet][..], false), (&[loud, quiet], true), (&[quiet, loud], true)] {
+        for request in requests {
+            assert_eq!(guest.ring.submit(request), Ok(true));
+        }
+        let start = guest.dispatch.clock.now();
+        let deadline = if ends { u64::MAX } else { start + 2_000_000 };
+        guest.ring.set_deadline(deadline);
+        guest.dispatch.enter().unwrap();
+        assert!(ends || guest.dispatch.clock.now() >= deadline);
+        for _ in requests {
+            assert!(guest.ring.take().unwrap().is_some());
+        }
+    }
+    // What fails is not quiet.
+    let absent = Request { device: 2, ..quiet };
+    assert_eq!(guest.ring.submit(&absent), Ok(true));
+    guest.ring.set_deadline(u64::MAX);
+    guest.dispatch.enter().unwrap();
+    assert_eq!(guest.ring.take().unwrap().unwrap().status, Status::BadDevice as u32);
+}
+
+#[test]
+fn quiet_completions_that_take_all_room_end_an_enter() {
+    let mut guest = Guest::with(|_| vec![Some(Box::new(Prompt))]);
+    for _ in 0..ring::SUBMISSION_ENTRIES {
+        let quiet = Request { device: 1, flags: QUIET, ..request(Opcode::NetSend) };
+        assert_eq!(guest.ring.submit(&quiet), Ok(true));
+    }
+    guest.ring.set_deadline(u64::MAX);
+    guest.dispatch.enter().unwrap();
+    assert_eq!(guest.ring.queued(), 1);
+}
+
 /// A device to which something has come each time that it is asked, and of which nothing more can be had.
 #[derive(Debug)]
 struct Hopeful {

@@ -2,6 +2,9 @@
 //!
 //! A turn takes all completions there are, shows the received frames to the stack, lets the tasks that this woke have
 //! theirs, and then submits all that is to be sent: one exit carries many frames both ways.
+//!
+//! Where the monitor can, it puts all frames that have come into one buffer, one behind the other. So a few buffers are enough,
+//! which stay in the processor's caches.
 
 use crate::ring::{Queue, completion_entries};
 use crate::{task, time};
@@ -10,22 +13,30 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use slab::Slab;
-use ukvm_abi::boot_info::DeviceInfo;
+use ukvm_abi::boot_info::{DeviceInfo, QUIET_SENDS};
 use ukvm_abi::net as abi;
-use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Request, Status};
+use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, QUIET, Request, Status};
 use ukvm_net_stack::{LONGEST_PACKET, Link, Offloads, Outgoing, Wire};
 
 /// The most requests under way in each direction.
-const MOST: usize = 128;
+const MOST: usize = 256;
 /// The fewest.
 const LEAST: usize = 16;
 /// What the buffers of one direction take at most, in bytes, unless the fewest take more. Not for large frames.
 const MEMORY: usize = 1 << 20;
-/// The part of the heap that buffers to receive large frames in may take. They are touched only as frames come.
+/// Buffers for batches: one for the stack, and for the monitor more than it fills at once.
+const BATCHES: usize = 4;
+/// The longest frames that fit into a buffer for batches, at least. What the buffers hold together is what can be on its way to
+/// the guest at full speed.
+const FRAMES_OF_BATCH: usize = 4;
+/// The bytes of a buffer for batches, at least.
+const LEAST_BATCH: usize = 32 << 10;
+/// The part of the heap that buffers to receive large frames in may take, where each takes one. They are touched only as frames come.
 const LARGE_RECEIVE_PART: usize = 8;
 /// The part of the heap that buffers to send large frames from may take. They are made when they are needed.
 const LARGE_SEND_PART: usize = 32;
@@ -39,6 +50,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many buffers a driver has, and how large they are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buffers {
+    is_batched: bool,
     receiving: usize,
     receive_size: usize,
     sending: usize,
@@ -52,14 +64,18 @@ impl Buffers {
         let most = MOST.min(completion_entries() / 4);
         let size = NET_HEADERS_SIZE + VLAN_TAG + usize::from(info.mtu);
         let sending = (MEMORY / size).min(most).max(LEAST);
-        let (receiving, receive_size) = if info.features & (abi::GUEST_TSO4 | abi::GUEST_TSO6) != 0 {
+        let is_batched = info.features & abi::BATCHED_RECEIVE != 0;
+        let (receiving, receive_size) = if is_batched {
+            let least = abi::least_receive_buffer(info.features, info.mtu);
+            (BATCHES, (FRAMES_OF_BATCH * least).max(LEAST_BATCH))
+        } else if info.features & (abi::GUEST_TSO4 | abi::GUEST_TSO6) != 0 {
             ((heap / LARGE_RECEIVE_PART / abi::LONGEST).min(most).max(LEAST), abi::LONGEST)
         } else {
             (sending, size)
         };
         let cuts = info.features & (abi::HOST_TSO4 | abi::HOST_TSO6) != 0;
         let sending_large = if cuts { (heap / LARGE_SEND_PART / LONGEST_PACKET).min(MOST_LARGE) } else { 0 };
-        Self { receiving, receive_size, sending, send_size: size, sending_large }
+        Self { is_batched, receiving, receive_size, sending, send_size: size, sending_large }
     }
 
     /// Their bytes.
@@ -84,11 +100,13 @@ impl Buffers {
 
 /// Drives `wire` by a task of its own, for ever.
 pub(super) fn drive(handle: u32, buffers: &Buffers, wire: Wire) {
-    let Buffers { receiving, receive_size, sending, .. } = *buffers;
+    let Buffers { is_batched, receiving, receive_size, sending, .. } = *buffers;
     let mut driver = Driver {
         handle,
         queue: Queue::new(receiving + sending),
         wire,
+        may_be_quiet: crate::boot_info().features & QUIET_SENDS != 0,
+        is_batched,
         receiving,
         receive_size,
         area: Box::new_uninit_slice(receiving * receive_size),
@@ -112,14 +130,18 @@ struct Driver {
     handle: u32,
     queue: Queue,
     wire: Wire,
+    /// Whether the monitor knows quiet requests.
+    may_be_quiet: bool,
+    /// Whether a buffer to receive in takes several frames.
+    is_batched: bool,
     /// How many buffers there are to receive in; a buffer's index is its token.
     receiving: usize,
     /// The bytes of each.
     receive_size: usize,
     /// The buffers to receive in, one after the other. Not zeroed: what no frame comes to is never touched.
     area: Box<[MaybeUninit<u8>]>,
-    /// Received and not yet shown to the stack: tokens, and bytes with the header.
-    arrived: VecDeque<(u32, usize)>,
+    /// Received and not yet shown to the stack in full.
+    arrived: VecDeque<Arrived>,
     /// Tokens of buffers whose requests failed, to be tried again after a pause.
     failed: Vec<u32>,
     /// When the pause is over.
@@ -130,6 +152,13 @@ struct Driver {
     woke_others: bool,
     sleep: Option<(Duration, time::Sleep)>,
     complained: bool,
+}
+
+/// A buffer that the monitor has filled.
+struct Arrived {
+    token: u32,
+    /// What of it the stack has yet to see.
+    rest: Range<usize>,
 }
 
 impl Driver {
@@ -158,7 +187,10 @@ impl Driver {
         while let Some((token, result)) = self.queue.take() {
             let receiving = self.receiving;
             match ((token as usize).checked_sub(receiving), result) {
-                (None, Ok(length)) => self.arrived.push_back((token, length as usize)),
+                (None, Ok(length)) => {
+                    let rest = 0..self.receive_size.min(length as usize);
+                    self.arrived.push_back(Arrived { token, rest });
+                }
                 (None, Err(status)) => {
                     self.complain("receive", status);
                     self.failed.push(token);
@@ -180,14 +212,20 @@ impl Driver {
         let mut any = false;
         while !self.woke_others
             && self.wire.can_receive()
-            && let Some((token, length)) = self.arrived.pop_front()
+            && let Some(Arrived { token, rest }) = self.arrived.front_mut()
         {
-            let buffer = &self.area[token as usize * self.receive_size..][..length.min(self.receive_size)];
-            // SAFETY: the monitor has written `length` bytes to the buffer of this token, and the buffer is ours again.
-            let packet = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast(), buffer.len()) };
+            let token = *token;
+            let buffer = &self.area[token as usize * self.receive_size..][rest.clone()];
+            let (packet, used) = if self.is_batched { record(buffer) } else { (buffer, buffer.len()) };
+            // SAFETY: the monitor has written the packet to the buffer of this token, and the buffer is ours again.
+            let packet = unsafe { core::slice::from_raw_parts(packet.as_ptr().cast(), packet.len()) };
             self.wire.receive(packet);
             any = true;
-            self.post(token);
+            rest.start += used;
+            if rest.start >= rest.end {
+                self.arrived.pop_front();
+                self.post(token);
+            }
         }
         any
     }
@@ -208,10 +246,13 @@ impl Driver {
     }
 
     fn send(&mut self, frame: Outgoing) {
+        // Nobody waits for the buffer while there are others.
+        let is_quiet = self.may_be_quiet && self.wire.can_receive();
         let (address, length) = (frame.buffer.as_ptr() as u64, frame.length as u64);
         let key = self.sending.insert(frame.buffer);
         let request = Request {
             opcode: Opcode::NetSend as u16,
+            flags: if is_quiet { QUIET } else { 0 },
             device: self.handle,
             address,
             length,
@@ -250,4 +291,14 @@ impl Driver {
             log::warn!("the host failed to {what} a frame: {status:?}");
         }
     }
+}
+
+/// The first packet of a batch, and the bytes of its record. A batch that cannot be ends with a packet of no bytes.
+fn record(batch: &[MaybeUninit<u8>]) -> (&[MaybeUninit<u8>], usize) {
+    let packet = batch.split_first_chunk::<{ abi::RECORD_HEADER }>().and_then(|(header, rest)| {
+        // SAFETY: each record begins with a header, which the monitor has written.
+        let length = u64::from_le_bytes(header.map(|byte| unsafe { byte.assume_init() }));
+        rest.get(..usize::try_from(length).ok()?)
+    });
+    packet.map_or((&[], batch.len()), |packet| (packet, abi::record_size(packet.len())))
 }

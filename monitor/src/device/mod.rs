@@ -25,6 +25,8 @@ pub struct DeviceRequest {
     pub opcode: Opcode,
     /// Comes back in the completion.
     pub user_data: u64,
+    /// Its completion, if it succeeds, is to be posted [quietly](Completions::post_quietly).
+    pub is_quiet: bool,
     /// Guest memory with the rights that the opcode needs; empty where the opcode takes no buffer.
     pub buffer: GuestBuffer,
     /// The request's length field: the buffer's length, or that of a range on the device. Not checked.
@@ -38,6 +40,11 @@ pub trait Completions {
     /// The request with this user data has ended: with a value (mostly bytes), or with a status that is not
     /// [`Status::Ok`].
     fn post(&mut self, user_data: u64, result: Result<u64, Status>);
+
+    /// The request with this user data has ended well, with a value for which the guest does not wait.
+    fn post_quietly(&mut self, user_data: u64, value: u64) {
+        self.post(user_data, Ok(value));
+    }
 }
 
 /// A device as the vCPU's thread sees it.

@@ -55,7 +55,7 @@ impl<D: Device> Rig<D> {
         length: u64,
         offset: u64,
     ) {
-        let request = DeviceRequest { opcode, user_data, buffer, length, offset };
+        let request = DeviceRequest { opcode, user_data, is_quiet: false, buffer, length, offset };
         self.device.submit(&request, &self.memory, &mut self.done);
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn bulk(device: &str, arguments: &[&str]) -> Running {
     let run = Run::guest("bulk").option("--net", option).args(arguments);
     let guest = run.deadline(patience(Duration::from_secs(300))).start();
     // All, or none: see the crate `ukvm-abi`.
-    guest.wait_for(if device == "lan" { "serving with 0x1983\n" } else { "serving with 0x0\n" });
+    guest.wait_for(if device == "lan" { "serving with 0x100001983\n" } else { "serving with 0x0\n" });
     guest
 }
 
@@ -154,7 +154,7 @@ fn a_guest_with_little_memory_takes_no_large_frames() {
         network::make_tap_with_address("tap0");
         let run = Run::guest("bulk").option("--net", "lan=tap0").option("--mem", "16M").args(ADDRESSES);
         let guest = run.deadline(patience(Duration::from_secs(60))).start();
-        guest.wait_for("serving with 0x1803\n");
+        guest.wait_for("serving with 0x100001803\n");
         let pattern = pattern();
         give("10.0.0.2", &pattern, 8 << 20);
         take("10.0.0.2", &pattern, 8 << 20);

@@ -19,12 +19,12 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tap::Tap;
-use ukvm_abi::net::{self, LONGEST};
+use ukvm_abi::net::{self, LONGEST, RECORD_HEADER};
 use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Status};
 
 /// The shortest thing to send: both headers.
 const SHORTEST: usize = NET_HEADERS_SIZE;
-/// Frames read in one go: as many as a guest can have buffers posted.
+/// The most frames that are read in one go.
 const MOST_AT_ONCE: usize = 512;
 
 /// A network device.
@@ -48,6 +48,7 @@ pub struct Net {
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     user_data: u64,
+    is_quiet: bool,
     buffer: GuestBuffer,
 }
 
@@ -159,36 +160,80 @@ impl Net {
                 _ => Err(self.failed("send", &error)),
             },
         };
-        done.post(request.user_data, result);
+        match result {
+            Ok(value) if request.is_quiet => done.post_quietly(request.user_data, value),
+            result => done.post(request.user_data, result),
+        }
         true
     }
 
     fn receive(&mut self, memory: &Memory, done: &mut dyn Completions) {
-        for _ in 0..MOST_AT_ONCE {
-            let Some(&Pending { user_data, buffer }) = self.receives.front() else { return };
-            if self.gone {
+        let is_batched = self.features & net::BATCHED_RECEIVE != 0;
+        let mut left = MOST_AT_ONCE;
+        while let Some(&Pending { user_data, buffer, .. }) = self.receives.front() {
+            let filled = if is_batched {
+                self.read_batch(buffer, memory, &mut left)
+            } else {
+                self.read(&mut left, |tap| match tap.read(&memory.slice(buffer))? {
+                    length if length > buffer.len() => Ok(None),
+                    length => Ok(Some(length)),
+                })
+            };
+            if filled == Ok(0) {
                 return;
             }
-            let result = match self.tap.read(&memory.slice(buffer)) {
-                Ok(count) if count > buffer.len() => {
-                    self.counters.dropped += 1;
-                    continue;
-                }
-                Ok(count) => {
+            self.receives.pop_front();
+            done.post(user_data, filled.map(|bytes| bytes as u64));
+        }
+    }
+
+    /// Reads as many frames as there are and fit, each behind a header of its own; the bytes of all, 0 where there is none.
+    fn read_batch(&mut self, into: GuestBuffer, memory: &Memory, left: &mut usize) -> Result<usize, Status> {
+        let mut used = 0;
+        while into.len().saturating_sub(used) >= self.shortest_receive() {
+            let rest = into.skip(used);
+            let place = memory.slice(rest.skip(RECORD_HEADER));
+            let read =
+                |tap: &Tap| Ok(Some(tap.read_with_room(&place)?).filter(|&length| length < place.len()));
+            let length = match self.read(left, read) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(status) if used == 0 => return Err(status),
+                // What came before is not lost.
+                Err(_) => break,
+            };
+            let header = (length as u64).to_le_bytes();
+            memory.slice(rest.truncate(RECORD_HEADER)).copy_from(&header);
+            used += net::record_size(length);
+        }
+        Ok(used.min(into.len()))
+    }
+
+    /// Reads a frame by `read`, which says `None` of one that was too long; its bytes, 0 where there is none. `left` is how many may
+    /// still be read before others have a turn.
+    fn read(
+        &mut self,
+        left: &mut usize,
+        read: impl Fn(&Tap) -> io::Result<Option<usize>>,
+    ) -> Result<usize, Status> {
+        while *left > 0 && !self.gone {
+            *left -= 1;
+            match read(&self.tap) {
+                Ok(None) => self.counters.dropped += 1,
+                Ok(Some(count)) => {
                     self.came = true;
                     self.counters.bytes_in += count as u64;
                     self.counters.requests_in += 1;
-                    Ok(count as u64)
+                    return Ok(count);
                 }
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return,
-                    Some(libc::EBADFD) => return self.note_gone(),
-                    _ => Err(self.failed("receive", &error)),
+                    Some(libc::EAGAIN) => break,
+                    Some(libc::EBADFD) => self.note_gone(),
+                    _ => return Err(self.failed("receive", &error)),
                 },
-            };
-            self.receives.pop_front();
-            done.post(user_data, result);
+            }
         }
+        Ok(0)
     }
 
     fn failed(&mut self, what: &str, error: &io::Error) -> Status {
@@ -207,7 +252,8 @@ impl Net {
 
 impl Device for Net {
     fn submit(&mut self, request: &DeviceRequest, memory: &Arc<Memory>, done: &mut dyn Completions) {
-        let pending = Pending { user_data: request.user_data, buffer: request.buffer };
+        let &DeviceRequest { user_data, is_quiet, buffer, .. } = request;
+        let pending = Pending { user_data, is_quiet, buffer };
         match request.opcode {
             Opcode::NetSend if !(SHORTEST..=LONGEST).contains(&pending.buffer.len()) => {
                 done.post(pending.user_data, Err(Status::Invalid));

@@ -309,6 +309,68 @@ fn an_interface_that_is_deleted_leaves_the_guest_alone() {
 }
 
 #[test]
+fn a_batch_has_all_frames_that_have_come() {
+    in_namespace("a_batch_has_all_frames_that_have_come", || {
+        let mut rig = Rig::new(Net::open(&config("tap0"), net::BATCHED_RECEIVE).unwrap());
+        let least = net::least_receive_buffer(net::BATCHED_RECEIVE, 1500);
+        let short = rig.buffer(0, least - 1);
+        rig.submit(Opcode::NetReceive, 1, short, 0);
+        assert_eq!(rig.taken(), [(1, Err(Status::Invalid))]);
+        let peer = Peer::new("tap0");
+        let frames = [frame(1, 1500), frame(2, 46), frame(3, 47), frame(4, 1500)];
+        for frame in &frames {
+            peer.send(frame);
+        }
+        let size = 4 * least;
+        for (number, place) in [(2, 0), (3, 1 << 18), (4, 2 << 18)] {
+            let buffer = rig.buffer(place, size);
+            rig.submit(Opcode::NetReceive, number, buffer, 0);
+        }
+        let records = |frames: &[Vec<u8>]| -> Vec<u8> {
+            let record = |frame: &Vec<u8>| {
+                let packet = with_header(frame);
+                let mut record = [&(packet.len() as u64).to_le_bytes()[..], &packet].concat();
+                record.resize(net::record_size(packet.len()), 0);
+                record
+            };
+            frames.iter().flat_map(record).collect()
+        };
+        let all = records(&frames);
+        assert_eq!(rig.completions(1), [(2, Ok(all.len() as u64))]);
+        assert_eq!(rig.bytes(0, all.len()), all);
+        // What comes later has a buffer of its own.
+        peer.send(&frames[1]);
+        assert_eq!(rig.completions(1), [(3, Ok(net::record_size(70) as u64))]);
+        assert_eq!(rig.bytes(1 << 18, net::record_size(70)), records(&frames[1..2]));
+        let tagged = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 0x81, 0, 0, 5], &TYPE, &[7; 1500]].concat();
+        peer.send(&tagged);
+        let all = records(&[tagged]);
+        assert_eq!(rig.completions(1), [(4, Ok(all.len() as u64))]);
+        assert_eq!(rig.bytes(2 << 18, all.len()), all);
+        assert_eq!(rig.device.counters().requests_in, 6);
+    });
+}
+
+#[test]
+fn a_batch_ends_where_the_next_frame_may_not_fit() {
+    in_namespace("a_batch_ends_where_the_next_frame_may_not_fit", || {
+        let mut rig = Rig::new(Net::open(&config("tap0"), net::BATCHED_RECEIVE).unwrap());
+        let least = net::least_receive_buffer(net::BATCHED_RECEIVE, 1500);
+        let peer = Peer::new("tap0");
+        for number in 0..3 {
+            peer.send(&frame(number, 1000));
+        }
+        let one = net::record_size(SHORTEST + 1000);
+        for (number, length) in [(1, least + one), (2, least + one - 1)] {
+            let buffer = rig.buffer(number << 18, length);
+            rig.submit(Opcode::NetReceive, number, buffer, 0);
+        }
+        assert_eq!(rig.completions(2), [(1, Ok(2 * one as u64)), (2, Ok(one as u64))]);
+        assert_eq!(rig.bytes((2 << 18) + 8, SHORTEST + 1000), with_header(&frame(2, 1000)));
+    });
+}
+
+#[test]
 fn a_frame_that_does_not_fit_is_dropped() {
     in_namespace("a_frame_that_does_not_fit_is_dropped", || {
         let mut rig = open("tap0");

@@ -136,8 +136,25 @@ impl Tap {
     /// Writes a header and a frame, or says `WouldBlock`.
     pub(super) fn write(&self, from: &VolatileSlice<'_>) -> io::Result<usize> {
         let iovec = nowait::as_iovec(from);
-        // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
+        if self.io_flags == 0 {
+            // The plain call costs the least.
+            // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
+            return uninterrupted(|| unsafe { libc::write(self.fd(), iovec.iov_base, iovec.iov_len) });
+        }
+        // SAFETY: as above.
         uninterrupted(|| unsafe { libc::pwritev2(self.fd(), &raw const iovec, 1, -1, self.io_flags) })
+    }
+
+    /// Reads a header and a frame into more room than it should need, or says `WouldBlock`. The slice's length: the frame was longer
+    /// all the same, and is lost.
+    pub(super) fn read_with_room(&self, into: &VolatileSlice<'_>) -> io::Result<usize> {
+        let iovec = nowait::as_iovec(into);
+        if self.io_flags == 0 {
+            // SAFETY: the slice is valid for writes of its length as long as it is borrowed, and nobody holds a reference into it.
+            return uninterrupted(|| unsafe { libc::read(self.fd(), iovec.iov_base, iovec.iov_len) });
+        }
+        // SAFETY: as above.
+        uninterrupted(|| unsafe { libc::preadv2(self.fd(), &raw const iovec, 1, -1, self.io_flags) })
     }
 
     /// Reads a header and a frame, or says `WouldBlock`. A value above the slice's length: the frame was longer, and is lost.
