@@ -75,8 +75,7 @@ impl Stack {
         if OPENED.with(|opened| *opened & bit != 0) {
             return Err(OpenError::InUse);
         }
-        let boot_info = crate::boot_info();
-        let heap = (boot_info.heap.length + boot_info.small_heap.length) as usize;
+        let heap = heap();
         let buffers = device::Buffers::new(&info, heap);
         config.buffer_memory.get_or_insert_with(|| {
             // The rest is for what the program does with its connections.
@@ -110,6 +109,22 @@ impl Deref for Stack {
     fn deref(&self) -> &Self::Target {
         &self.stack
     }
+}
+
+/// The most bytes of the heap that a stack on the device `name` takes for frames on their way, beside the buffers of its sockets.
+///
+/// # Errors
+///
+/// Where there is no such device.
+pub fn frame_memory(name: &str) -> Result<usize, crate::device::OpenError> {
+    let (_, info) = crate::device::find(DeviceKind::Net, name)?;
+    Ok(device::Buffers::new(&info, heap()).memory())
+}
+
+/// The bytes of the heap.
+fn heap() -> usize {
+    let boot_info = crate::boot_info();
+    (boot_info.heap.length + boot_info.small_heap.length) as usize
 }
 
 /// What the program's arguments say of the network, for programs that take no others. Where they cannot be understood,

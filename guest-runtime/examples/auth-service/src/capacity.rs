@@ -15,10 +15,11 @@ pub const SEND_BUFFER: usize = 2048;
 /// with what an allocator and a network stack keep for it.
 pub const CONNECTION: usize = RECEIVE_BUFFER + SEND_BUFFER + 2 * HEAD_LIMIT + 4096;
 
-/// What everything else takes at most, in bytes: the lookups, with two large windows each, and the network stack.
-const FIXED: usize = LOOKUPS * (2 * LARGE_WINDOW + PASSWORD_FILE + 4096) + (2 << 20);
+/// What everything else takes at most, in bytes: the lookups, with two large windows each, and the network stack without its buffers
+/// for frames.
+const FIXED: usize = LOOKUPS * (2 * LARGE_WINDOW + PASSWORD_FILE + 4096) + (1 << 20);
 
-/// The most connections that `memory` bytes can serve at once; at least one.
+/// The most connections that `memory` bytes can serve at once, beside the buffers for frames; at least one.
 #[must_use]
 pub const fn connections(memory: usize) -> usize {
     let count = memory.saturating_sub(FIXED) / CONNECTION;

@@ -23,7 +23,7 @@ use embassy_futures::select::{Either, select};
 use options::Options;
 use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::Disk;
-use ukvm_runtime::net::{Stack, TcpListener, TcpOptions, TcpStream};
+use ukvm_runtime::net::{self, Stack, TcpListener, TcpOptions, TcpStream};
 use ukvm_runtime::{boot_info, println, shutdown, task, time};
 
 ukvm_runtime::program! {
@@ -60,8 +60,10 @@ async fn run(mut options: Options) -> Result<(), String> {
         let size = disk.block_size();
         return Err(alloc::format!("the disk has blocks of {size} bytes: use one with at most {WINDOW}"));
     }
-    let memory = boot_info().heap.length + boot_info().small_heap.length;
-    let possible = capacity::connections(usize::try_from(memory).unwrap_or(usize::MAX));
+    let heap = boot_info().heap.length + boot_info().small_heap.length;
+    let frames = net::frame_memory("service").map_err(|error| error.to_string())?;
+    let memory = usize::try_from(heap).unwrap_or(usize::MAX).saturating_sub(frames);
+    let possible = capacity::connections(memory);
     let connections = options.network.max_connections.unwrap_or(possible).min(possible);
     options.network.max_connections = Some(connections);
     let stack = Stack::open("service", options.network).map_err(|error| error.to_string())?;
