@@ -3,8 +3,9 @@
 
 /// The port of everything, over UDP and TCP.
 const PORT: u16 = 7;
-/// Bytes of each direction's buffer of a TCP connection: more than what is under way at full speed.
-const TCP_BUFFER: usize = 1 << 20;
+/// Bytes of each direction's buffer of a TCP connection: more than what is under way at full speed, with the 100 µs that an exit takes
+/// at worst.
+const TCP_BUFFER: usize = 4 << 20;
 /// Bytes that are handed to a socket, or taken from it, at once.
 const CHUNK: usize = 64 << 10;
 

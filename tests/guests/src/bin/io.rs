@@ -15,7 +15,8 @@ use core::cell::RefCell;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use test_guests::{Raw, bare};
-use ukvm_abi::request::{NET_HEADER_SIZE, NET_HEADERS_SIZE, Opcode, Request};
+use ukvm_abi::net::{RECORD_HEADER, record_size};
+use ukvm_abi::request::{NET_HEADER_SIZE, Opcode, QUIET, Request};
 use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::Disk;
 use ukvm_runtime::net::{self, Stack, TcpOptions, TcpStream, UdpSocket};
@@ -29,7 +30,7 @@ ukvm_runtime::program! {
     main = main;
     net lan: optional;
     // For frames without a stack.
-    net raw: plain, optional;
+    net raw: batched, optional;
     block data: writable, optional;
     // A disk that the program never writes to, which the monitor may serve in another way.
     block image: optional;
@@ -80,38 +81,63 @@ fn exit_cost(raw: &Raw) -> Duration {
     (time::monotonic() - start) / EXITS
 }
 
-/// Sends frames back for ever, on the ring itself.
+/// Sends frames back for ever, on the ring itself, each from where it was received.
 fn mirror(mut raw: Raw, exit: u128) -> ! {
-    /// Requests of each direction that may be under way at once.
-    const SLOTS: usize = 128;
-    /// Bytes: no frame of a benchmark is longer.
-    const FRAME: usize = NET_HEADERS_SIZE + 1500;
-    /// Added to a slot's number while its frame is being sent.
-    const SENT: u64 = SLOTS as u64;
-    let mut frames: Vec<[u8; FRAME]> = vec![[0; FRAME]; SLOTS];
+    /// Buffers for batches of frames.
+    const BATCHES: usize = 4;
+    /// Bytes of each.
+    const BATCH: usize = 64 << 10;
+    /// Added to a batch's number in what is sent.
+    const SENT: u64 = BATCHES as u64;
+    let mut batches = vec![vec![0; BATCH]; BATCHES];
+    // Frames of each batch that are being sent.
+    let mut under_way = [0; BATCHES];
+    // Batches that are not with the monitor to receive in.
+    let mut busy = 0;
     // Before there can be frames: the completion that is waited for must be the next one.
     raw.line(format_args!("exit {exit}\nready"));
-    for (slot, frame) in frames.iter_mut().enumerate() {
-        raw.submit(&net(Opcode::NetReceive, slot as u64, frame, FRAME));
+    for (number, batch) in batches.iter_mut().enumerate() {
+        raw.submit(&net(Opcode::NetReceive, number as u64, batch));
     }
     loop {
         let done = raw.wait();
         assert_eq!(done.status, 0, "a frame failed");
-        let (slot, was_sent) = (done.user_data % SENT, done.user_data >= SENT);
-        let frame = &mut frames[slot as usize];
-        let length = done.value as usize;
-        let request = if !was_sent && turn_round(&mut frame[NET_HEADER_SIZE..length]) {
-            net(Opcode::NetSend, slot + SENT, frame, length)
+        let number = (done.user_data % SENT) as usize;
+        let batch = &mut batches[number];
+        if done.user_data >= SENT {
+            under_way[number] -= 1;
         } else {
-            net(Opcode::NetReceive, slot, frame, FRAME)
-        };
-        raw.submit(&request);
+            busy += 1;
+            let mut rest = &mut batch[..done.value as usize];
+            while let Some((header, record)) = rest.split_first_chunk_mut::<RECORD_HEADER>() {
+                let length = u64::from_le_bytes(*header) as usize;
+                let (packet, padding) = record.split_at_mut(length);
+                rest = padding.get_mut(record_size(length) - RECORD_HEADER - length..).unwrap_or_default();
+                if turn_round(&mut packet[NET_HEADER_SIZE..]) {
+                    // What is sent is waited for only where there is nothing else to wait for.
+                    let flags = if busy < BATCHES { QUIET } else { 0 };
+                    let user_data = number as u64 + SENT;
+                    while !raw
+                        .ring
+                        .submit(&Request { flags, ..net(Opcode::NetSend, user_data, packet) })
+                        .expect("possible indices")
+                    {
+                        raw.enter(0);
+                    }
+                    under_way[number] += 1;
+                }
+            }
+        }
+        if under_way[number] == 0 {
+            busy -= 1;
+            raw.submit(&net(Opcode::NetReceive, number as u64, batch));
+        }
     }
 }
 
-fn net(opcode: Opcode, user_data: u64, frame: &mut [u8], length: usize) -> Request {
-    let address = frame.as_mut_ptr() as u64;
-    Request { device: RAW, user_data, address, length: length as u64, ..bare(opcode) }
+fn net(opcode: Opcode, user_data: u64, bytes: &mut [u8]) -> Request {
+    let (address, length) = (bytes.as_mut_ptr() as u64, bytes.len() as u64);
+    Request { device: RAW, user_data, address, length, ..bare(opcode) }
 }
 
 /// Reads the disk, phase by phase.
