@@ -99,7 +99,7 @@ mod tests {
         timeline.mark("last");
         timeline.insert("between", between);
         timeline.insert("in the future", clock::monotonic() + 1_000_000_000);
-        timeline.insert("before the start", timeline.began() - 1);
+        timeline.insert("before the start", timeline.began() - 1_000_000);
         timeline.insert("never", 0);
         let names: Vec<_> = timeline.marks().iter().map(|mark| mark.step).collect();
         assert_eq!(names, ["first", "between", "last"]);
