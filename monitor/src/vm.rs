@@ -124,7 +124,7 @@ impl Vm {
         );
         let software = cpuid::is_software_kvm();
         let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers, software, layout.end())?;
-        let clock = start_clock(&vcpu, &memory, &layout, software)?;
+        let clock = start_clock(&vm, &vcpu, &memory, &layout, software)?;
         timeline.mark("vCPU ready");
 
         // SAFETY: the byte is there as long as the processor, before which the watch goes, here and in `Vm`; nobody refers to it.
@@ -397,13 +397,14 @@ fn wishes(image: &Image, memory: u64, info: u64, mappings: &[Option<Mapping>]) -
 }
 
 fn start_clock(
+    vm: &VmFd,
     vcpu: &Vcpu,
     memory: &Arc<Memory>,
     layout: &Layout,
     software: bool,
 ) -> Result<ClockPage, Error> {
     let failed = |error: io::Error| no_kvm("tell the guest's time stamp counter", &error);
-    let khz = vcpu.tsc_khz().map_err(failed)?;
+    let khz = kvm::tsc_khz(vm).map_or_else(|| vcpu.tsc_khz(), Ok).map_err(failed)?;
     // Software KVM leaves the counter alone.
     let offset = if software { 0 } else { counter_offset(|| vcpu.tsc()).map_err(failed)? };
     let page =
