@@ -318,8 +318,9 @@ fn looking_again_ends_in_time() {
         guest.dispatch.enter().unwrap();
         assert!(guest.dispatch.clock.now() >= start + left);
     }
-    // It sleeps after a look, whatever the device says, and without one after a look in vain; a sleep may end a little early.
-    assert!((2..=4).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
+    // It sleeps after a look, whatever the device says, and without one after a look in vain; a sleep may end a little early, and the first
+    // deadline may pass before there is a reason to wait.
+    assert!((1..=4).contains(&asked.load(Ordering::Relaxed)), "{asked:?}");
     guest.dispatch.interrupts().arm(Timer::Timeout, Duration::from_micros(20)).unwrap();
     guest.ring.set_deadline(u64::MAX);
     assert!(matches!(guest.dispatch.enter(), Err(Stop::Ended(Cause::Timeout))));
