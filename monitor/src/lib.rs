@@ -35,5 +35,6 @@ pub mod report;
 pub mod slots;
 pub mod spin;
 pub mod stderr;
+mod syscall;
 pub mod vcpu;
 pub mod vm;

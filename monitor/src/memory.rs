@@ -2,6 +2,7 @@
 //!
 //! The guest may write to it at any time, so no reference to it is ever made.
 
+use crate::syscall::read_all;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -137,12 +138,23 @@ impl Memory {
     /// Has the host back `range`, guest-physical addresses in whole pages, in one go, which costs a third less than touches one by
     /// one. A kernel that cannot (before Linux 5.14) leaves it to the touches.
     pub fn populate(&self, range: &Range<u64>) {
+        self.advise(range, libc::MADV_POPULATE_WRITE);
+    }
+
+    /// Has the host back `range`, whole pages of guest-physical addresses, by large pages where it is touched and has some. A kernel
+    /// without them backs it by small ones.
+    pub fn prefer_large_pages(&self, range: &Range<u64>) {
+        self.advise(range, libc::MADV_HUGEPAGE);
+    }
+
+    /// Tells the kernel how to back `range`, which it may ignore. `advice` leaves what can be read there as it is.
+    fn advise(&self, range: &Range<u64>, advice: libc::c_int) {
         if !range.is_empty()
             && let Ok(slice) = self.at(range.clone())
         {
             let start = slice.ptr_guard_mut().as_ptr();
-            // SAFETY: the range lies in the mapping; the call changes nothing that can be read there.
-            unsafe { libc::madvise(start.cast(), slice.len(), libc::MADV_POPULATE_WRITE) };
+            // SAFETY: the range lies in the mapping; the callers' advice changes nothing that can be read there.
+            unsafe { libc::madvise(start.cast(), slice.len(), advice) };
         }
     }
 
@@ -205,40 +217,7 @@ impl Memory {
     ///
     /// What the host says, `InvalidInput` where the range is not all inside, `UnexpectedEof` where the file ends before.
     pub fn read_file(&self, range: Range<u64>, file: &File, offset: u64) -> io::Result<()> {
-        let mut rest = self.at(range)?;
-        let mut from = offset;
-        while !rest.is_empty() {
-            let at = libc::off_t::try_from(from).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-            let start = rest.ptr_guard_mut().as_ptr();
-            // SAFETY: the slice is valid for writes of its length as long as it is borrowed, and nobody holds a reference into it.
-            let read = unsafe { libc::pread(file.as_raw_fd(), start.cast(), rest.len(), at) };
-            match usize::try_from(read) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    rest = rest.offset(count).map_err(io::Error::other)?;
-                    from += count as u64;
-                }
-                Err(_) => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the host back `range`, whole pages of guest-physical addresses, by large pages where it is touched and has some. A kernel
-    /// without them backs it by small ones.
-    pub fn prefer_large_pages(&self, range: &Range<u64>) {
-        if !range.is_empty()
-            && let Ok(slice) = self.at(range.clone())
-        {
-            let start = slice.ptr_guard_mut().as_ptr();
-            // SAFETY: the range lies in the mapping; the call changes nothing that can be read there.
-            unsafe { libc::madvise(start.cast(), slice.len(), libc::MADV_HUGEPAGE) };
-        }
+        read_all(file.as_raw_fd(), &self.at(range)?, offset)
     }
 
     /// Bytes.

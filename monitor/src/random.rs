@@ -1,6 +1,7 @@
 //! Random numbers: the guest's place, which a seed repeats, and the guest's own seed, which nothing does.
 
 use crate::config::Aslr;
+use crate::syscall::uninterrupted;
 use std::io;
 
 /// The numbers that place a guest.
@@ -66,18 +67,8 @@ impl Random {
 }
 
 fn fill(bytes: &mut [u8]) -> io::Result<()> {
-    loop {
-        // SAFETY: the slice is live and of this length. Up to 256 bytes come whole, unless a signal comes first.
-        match unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } {
-            -1 => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-            _ => return Ok(()),
-        }
-    }
+    // SAFETY: the slice is live and of this length. Up to 256 bytes come whole, unless a signal comes first.
+    uninterrupted(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) }).map(drop)
 }
 
 #[cfg(test)]

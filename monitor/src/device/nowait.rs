@@ -1,24 +1,12 @@
 //! System calls between a descriptor and memory that either end at once or say `WouldBlock`.
 
+use crate::syscall::uninterrupted;
 use std::io;
 use std::os::fd::RawFd;
 use vm_memory::VolatileSlice;
 
 /// The offset with which `preadv2` and `pwritev2` use, and move, the descriptor's own position, if it has one.
 const OWN_POSITION: libc::off_t = -1;
-
-/// Makes a system call again as long as a signal interrupts it; its result as a number of bytes.
-pub(super) fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
-    loop {
-        if let Ok(bytes) = usize::try_from(call()) {
-            return Ok(bytes);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
 
 /// Whether `error` says that the file knows no `RWF_NOWAIT`: the file's driver, or a kernel before 4.14.
 pub(super) fn is_unknown(error: &io::Error) -> bool {

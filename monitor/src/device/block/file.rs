@@ -3,8 +3,9 @@
 
 use super::backend::BlockBackend;
 use super::direct::{Alignment, Direct};
-use crate::device::nowait::{self, uninterrupted};
+use crate::device::nowait;
 use crate::error::{Error, ErrorKind};
+use crate::syscall::{read_all, uninterrupted, write_all};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -135,20 +136,6 @@ impl FileBackend {
         self.file.as_raw_fd()
     }
 
-    fn pread(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
-        let memory = into.ptr_guard_mut();
-        let to = memory.as_ptr().cast();
-        // SAFETY: the slice is valid for writes of its length as long as it is borrowed; nobody holds a reference into it.
-        uninterrupted(|| unsafe { libc::pread(self.fd(), to, into.len(), offset as libc::off_t) })
-    }
-
-    fn pwrite(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<usize> {
-        let memory = from.ptr_guard();
-        let start = memory.as_ptr().cast();
-        // SAFETY: the slice is valid for reads of its length as long as it is borrowed.
-        uninterrupted(|| unsafe { libc::pwrite(self.fd(), start, from.len(), offset as libc::off_t) })
-    }
-
     fn allocate(&self, mode: libc::c_int, offset: u64, length: u64) -> io::Result<()> {
         let mode = mode | libc::FALLOC_FL_KEEP_SIZE;
         // SAFETY: the call has no preconditions.
@@ -169,31 +156,7 @@ impl FileBackend {
     fn write_zero_bytes(&self, offset: u64, length: u64) -> io::Result<()> {
         let any = Alignment { memory: 1, offset: 1 };
         let alignment = self.direct.as_ref().map_or(any, |direct| direct.alignment);
-        alignment.write_zeroes(length, |piece, done| self.write_all(piece, offset + done))
-    }
-
-    fn read_all(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        let mut done = 0;
-        while done < into.len() {
-            let rest = into.offset(done).map_err(io::Error::other)?;
-            match self.pread(&rest, offset + done as u64)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => done += count,
-            }
-        }
-        Ok(())
-    }
-
-    fn write_all(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
-        let mut done = 0;
-        while done < from.len() {
-            let rest = from.offset(done).map_err(io::Error::other)?;
-            match self.pwrite(&rest, offset + done as u64)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => done += count,
-            }
-        }
-        Ok(())
+        alignment.write_zeroes(length, |piece, done| write_all(self.fd(), piece, offset + done))
     }
 }
 
@@ -240,15 +203,15 @@ impl BlockBackend for FileBackend {
 
     fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
         match &self.direct {
-            Some(direct) => direct.read(into, |piece, done| self.read_all(piece, offset + done)),
-            None => self.read_all(into, offset),
+            Some(direct) => direct.read(into, |piece, done| read_all(self.fd(), piece, offset + done)),
+            None => read_all(self.fd(), into, offset),
         }
     }
 
     fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
         match &self.direct {
-            Some(direct) => direct.write(from, |piece, done| self.write_all(piece, offset + done)),
-            None => self.write_all(from, offset),
+            Some(direct) => direct.write(from, |piece, done| write_all(self.fd(), piece, offset + done)),
+            None => write_all(self.fd(), from, offset),
         }
     }
 

@@ -1,8 +1,9 @@
 //! A TAP interface: found, or made; asked for frames with a virtio-net header.
 
 use super::interface::{Interfaces, Request, is_valid_name};
-use crate::device::nowait::{self, uninterrupted};
+use crate::device::nowait;
 use crate::error::{Error, ErrorKind};
+use crate::syscall::uninterrupted;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use ukvm_abi::net::{GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
