@@ -194,10 +194,16 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether a part of it is a file's, see [`map_file`](Self::map_file).
+    /// Whether the page at `gpa` is a file's, see [`map_file`](Self::map_file).
     #[must_use]
-    pub fn has_file_pages(&self, gpa: u64) -> bool {
+    pub fn is_file_page(&self, gpa: u64) -> bool {
         self.file_pages.iter().any(|pages| pages.range.contains(&gpa))
+    }
+
+    /// Whether any page is.
+    #[must_use]
+    pub const fn has_file_pages(&self) -> bool {
+        !self.file_pages.is_empty()
     }
 
     /// Reads in all pages of `range` that are a file's, so that they are memory like any other. `false` where the file does not have

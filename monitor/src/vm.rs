@@ -271,15 +271,20 @@ impl Vm {
             Exit::TripleFault => Fault::TripleFault,
             Exit::Halted => Fault::Unrunnable { reason: 0 },
             // It found no instruction.
-            Exit::Internal { .. } if self.image.was_cut() => Fault::Program,
+            Exit::Internal { .. } if self.program_was_lost() => Fault::Program,
             Exit::Internal { reason } => Fault::Unrunnable { reason },
         }))
+    }
+
+    /// Whether pages of the program that are the file's are there no more.
+    fn program_was_lost(&self) -> bool {
+        self.dispatch.guest().1.has_file_pages() && self.image.was_cut()
     }
 
     /// The fault of a guest that was to read this guest-physical address, and for which the host has no bytes there: it is a file's.
     fn lost_at(&self, gpa: u64) -> Option<Fault> {
         let (layout, memory) = self.dispatch.guest();
-        if memory.has_file_pages(gpa) {
+        if memory.is_file_page(gpa) {
             return Some(Fault::Program);
         }
         let device = layout.mappings.iter().position(|range| range.contains(&gpa))?;
@@ -288,7 +293,7 @@ impl Vm {
 
     /// The same, of a file's bytes to which a register points: how an instruction names what it reads.
     fn lost_in_registers(&self) -> Option<Fault> {
-        if self.image.was_cut() {
+        if self.program_was_lost() {
             return Some(Fault::Program);
         }
         let (general, _) = self.vcpu.registers().ok()?;
