@@ -63,10 +63,7 @@ impl ClockPage {
     /// The monotonic clock as the guest reads it now.
     #[must_use]
     pub fn now(&self) -> u64 {
-        if self.current.flags & TSC_USABLE == 0 {
-            return read(libc::CLOCK_MONOTONIC);
-        }
-        self.current.monotonic_at(counter().wrapping_add(self.offset))
+        self.at(counter().wrapping_add(self.offset)).unwrap_or_else(monotonic)
     }
 
     /// The monotonic clock when the guest's counter read `counter`, which is not long ago; `None` where the counter is no clock.
