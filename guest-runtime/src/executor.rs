@@ -56,6 +56,7 @@ pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
 }
 
 /// Serves what is not a task: the console's buffer, timers and the ring. Whether it entered the monitor.
+// Not inlined into what every start runs, which is one page.
 #[inline(never)]
 fn turn(must_enter: bool) -> bool {
     console::submit();

@@ -37,6 +37,7 @@ pub(crate) fn install() {
     }
 }
 
+// Not inlined into what every start runs, which is one page.
 #[inline(never)]
 fn level_of_environment() -> LevelFilter {
     crate::env("LOG").and_then(|level| level.parse().ok()).unwrap_or(DEFAULT)

@@ -75,10 +75,15 @@ enum Slot {
 }
 
 impl State {
+    #[inline]
+    fn ring(&mut self) -> &mut GuestRing<SharedArea> {
+        self.ring.as_mut().expect("the entry installs the ring before all else")
+    }
+
     /// Puts `request` into the submission ring, if there is room.
     #[unsafe(link_section = ".text.startup.ukvm")]
     fn submit(&mut self, request: &Request) -> bool {
-        let ring = self.ring.as_mut().expect("the entry installs the ring before all else");
+        let ring = self.ring();
         let submitted = ring.submit(request).expect("the monitor keeps its indices in order");
         if submitted {
             self.under_way += 1;
@@ -140,7 +145,7 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Completion> {
-        let ring = self.ring.as_mut().expect("the entry installs the ring before all else");
+        let ring = self.ring();
         let completion = ring.take().expect("the monitor keeps its indices in order")?;
         self.under_way -= 1;
         Some(completion)
@@ -170,9 +175,7 @@ pub(crate) unsafe fn install(boot_info: &BootInfo, entry_time: u64) {
 /// Tells the monitor that the program begins at `time`.
 #[unsafe(link_section = ".text.startup.ukvm")]
 pub(crate) fn set_main_time(time: u64) {
-    STATE.with(|state| {
-        state.ring.as_ref().expect("the entry installs the ring before all else").set_main_time(time)
-    });
+    STATE.with(|state| state.ring().set_main_time(time));
 }
 
 /// Submits the one request of the console's output.
@@ -217,6 +220,7 @@ pub(crate) fn enter(deadline: u64) {
 }
 
 /// Submits what waits here, as far as there is room.
+// Not inlined into what every start runs, which is one page.
 #[inline(never)]
 fn submit_queue() {
     let mut blocked = STATE.with(|state| {
@@ -240,7 +244,7 @@ fn submit_queue() {
 fn ring_doorbell(deadline: u64) {
     STATE.with(|state| {
         state.unannounced = false;
-        state.ring.as_ref().expect("the entry installs the ring before all else").set_deadline(deadline);
+        state.ring().set_deadline(deadline);
     });
     doorbell::ring(Function::Enter, 0);
 }
@@ -263,6 +267,7 @@ pub(crate) fn reap() -> bool {
     any
 }
 
+// Not inlined into what every start runs, which is one page.
 #[inline(never)]
 fn complete_operation(index: usize, completion: Completion) {
     let waker = STATE.with(|state| {
@@ -278,6 +283,7 @@ fn complete_operation(index: usize, completion: Completion) {
     }
 }
 
+// Not inlined into what every start runs, which is one page.
 #[inline(never)]
 fn complete_queue(queue: u32, token: u32, completion: &Completion) {
     let index = queue.checked_sub(QUEUES).expect("the monitor returns user data untouched");
