@@ -6,15 +6,14 @@
 
 use smoltcp::wire::{
     ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV6_HEADER_LEN, IpProtocol, Ipv4Packet,
-    Ipv6Packet, TcpSeqNumber,
+    Ipv6Packet, TcpPacket, TcpSeqNumber,
 };
 
 /// The most bytes of a frame with an acknowledgment and nothing else: the headers of Ethernet, IP and TCP, all with options.
 const LONGEST: usize = ETHERNET_HEADER_LEN + 60 + 60;
 /// The most that one is shown as. More would cost more than the window, large as it must be by then, gains from it.
 const MOST: usize = 16;
-/// Offset of the number in a TCP header (RFC 9293, section 3.1), and its end.
-const NUMBER: core::ops::Range<usize> = 8..12;
+
 /// A frame that acknowledges and does nothing else, to be shown with other numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acknowledgment {
@@ -38,14 +37,14 @@ impl Acknowledgment {
             }
             _ => return None,
         };
-        Some(Self { bytes, length: frame.len(), tcp: ETHERNET_HEADER_LEN + header })
+        let tcp = ETHERNET_HEADER_LEN + header;
+        TcpPacket::new_checked(frame.get(tcp..)?).ok()?;
+        Some(Self { bytes, length: frame.len(), tcp })
     }
 
     /// The frame with another number. Its TCP checksum is not right any more.
     pub(crate) fn with(&mut self, number: TcpSeqNumber) -> &[u8] {
-        if let Some(place) = self.bytes.get_mut(self.tcp..).and_then(|tcp| tcp.get_mut(NUMBER)) {
-            place.copy_from_slice(&number.0.to_be_bytes());
-        }
+        TcpPacket::new_unchecked(&mut self.bytes[self.tcp..]).set_ack_number(number);
         &self.bytes[..self.length]
     }
 }
