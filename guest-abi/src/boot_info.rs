@@ -104,6 +104,12 @@ pub struct DeviceInfo {
 }
 
 impl BootInfo {
+    /// The bytes of both heaps.
+    #[must_use]
+    pub const fn heap_size(&self) -> u64 {
+        self.small_heap.length.saturating_add(self.heap.length)
+    }
+
     /// The structure's bytes, as they lie in the guest's memory.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; size_of::<Self>()] {

@@ -75,7 +75,7 @@ impl Stack {
         if OPENED.with(|opened| *opened & bit != 0) {
             return Err(OpenError::InUse);
         }
-        let heap = heap();
+        let heap = heap_size();
         let buffers = device::Buffers::new(&info, heap);
         config.buffer_memory.get_or_insert_with(|| {
             // The rest is for what the program does with its connections.
@@ -118,13 +118,11 @@ impl Deref for Stack {
 /// Where there is no such device.
 pub fn frame_memory(name: &str) -> Result<usize, crate::device::OpenError> {
     let (_, info) = crate::device::find(DeviceKind::Net, name)?;
-    Ok(device::Buffers::new(&info, heap()).memory())
+    Ok(device::Buffers::new(&info, heap_size()).memory())
 }
 
-/// The bytes of the heap.
-fn heap() -> usize {
-    let boot_info = crate::boot_info();
-    (boot_info.heap.length + boot_info.small_heap.length) as usize
+fn heap_size() -> usize {
+    crate::boot_info().heap_size() as usize
 }
 
 /// What the program's arguments say of the network, for programs that take no others. Where they cannot be understood,

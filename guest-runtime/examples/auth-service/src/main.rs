@@ -60,9 +60,8 @@ async fn run(mut options: Options) -> Result<(), String> {
         let size = disk.block_size();
         return Err(alloc::format!("the disk has blocks of {size} bytes: use one with at most {WINDOW}"));
     }
-    let heap = boot_info().heap.length + boot_info().small_heap.length;
     let frames = net::frame_memory("service").map_err(|error| error.to_string())?;
-    let memory = usize::try_from(heap).unwrap_or(usize::MAX).saturating_sub(frames);
+    let memory = usize::try_from(boot_info().heap_size()).unwrap_or(usize::MAX).saturating_sub(frames);
     let possible = capacity::connections(memory);
     let connections = options.network.max_connections.unwrap_or(possible).min(possible);
     options.network.max_connections = Some(connections);
