@@ -43,7 +43,6 @@ calls! {
     readv(file: c_int, to: *const iovec, count: c_int) -> ssize_t = SYS_readv(file, to, count);
     writev(file: c_int, from: *const iovec, count: c_int) -> ssize_t = SYS_writev(file, from, count);
     // The kernel takes an offset in two halves, of which 64-bit processors use the first.
-    preadv(file: c_int, to: *const iovec, count: c_int, at: off_t) -> ssize_t = SYS_preadv(file, to, count, at, 0);
     preadv2(file: c_int, to: *const iovec, count: c_int, at: off_t, flags: c_int) -> ssize_t
         = SYS_preadv2(file, to, count, at, 0, flags);
     pwritev2(file: c_int, from: *const iovec, count: c_int, at: off_t, flags: c_int) -> ssize_t
