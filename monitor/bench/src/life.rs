@@ -91,6 +91,19 @@ pub fn follow(program: &Program, session: &Session) -> Result<Life, Error> {
     }
 }
 
+/// Follows a program as [`follow`] does, and the processes that it leaves behind: how many these are, and the time to the end of the
+/// last of all.
+///
+/// # Errors
+///
+/// As [`follow`] and [`wait_for_helpers`].
+pub fn follow_all(program: &Program, session: &Session) -> Result<(Life, usize, Duration), Error> {
+    let life = follow(program, session)?;
+    let helpers = wait_for_helpers(session)?;
+    let whole = if helpers == 0 { life.reaped } else { life.start.elapsed() };
+    Ok((life, helpers, whole))
+}
+
 /// Waits for the processes that ended programs have left behind, and gives how many there were.
 ///
 /// # Errors

@@ -138,28 +138,28 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Boot>, Option<Error>) 
     (Some(boot), stopped)
 }
 
+fn nanoseconds(duration: Duration) -> u64 {
+    // A u64 of nanoseconds lasts 584 years.
+    duration.as_nanos() as u64
+}
+
 fn start(program: &Program, session: &Session) -> Result<Start, Error> {
-    let life = life::follow(program, session)?;
-    let helpers = life::wait_for_helpers(session)?;
-    let whole = if helpers == 0 { life.reaped } else { life.start.elapsed() };
+    let (life, helpers, whole) = life::follow_all(program, session)?;
     Ok(Start { first_byte: life.first_byte, reaped: life.reaped, whole, helpers })
 }
 
 impl Started {
     fn of(name: &str, starts: &[Start]) -> Option<Self> {
-        let nanoseconds = |duration: Duration| duration.as_nanos() as f64;
-        let summary = |pick: fn(&Start) -> Duration| Summary::of(starts.iter().map(pick).map(nanoseconds));
-        // A u64 of nanoseconds lasts 584 years.
-        let each =
-            |pick: fn(&Start) -> Duration| starts.iter().map(|start| pick(start).as_nanos() as u64).collect();
+        let each = |pick: fn(&Start) -> Duration| starts.iter().map(pick).map(nanoseconds);
+        let summary = |pick| Summary::of(each(pick).map(|time| time as f64));
         Some(Self {
             name: name.to_owned(),
             first_byte_ns: summary(|start| start.first_byte)?,
             reaped_ns: summary(|start| start.reaped)?,
             whole_life_ns: summary(|start| start.whole)?,
             helpers: starts.iter().map(|start| start.helpers).sum(),
-            first_bytes_ns: each(|start| start.first_byte),
-            whole_lives_ns: each(|start| start.whole),
+            first_bytes_ns: each(|start| start.first_byte).collect(),
+            whole_lives_ns: each(|start| start.whole).collect(),
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Where the time of a start goes: the monitor's own timeline between the times seen from outside.
 
+use super::nanoseconds;
 use crate::error::Error;
-use crate::life::{self, Life};
+use crate::life;
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A unikernel that is started with `--report`.
 #[derive(Clone, Debug)]
@@ -110,8 +110,7 @@ pub fn measure(reported: &Reported, runs: usize, session: &Session) -> (Option<T
 type Run = (Vec<(String, f64)>, f64);
 
 fn one(program: &Program, file: &Path, session: &Session) -> Result<Run, Error> {
-    let life: Life = life::follow(program, session)?;
-    let whole = if life::wait_for_helpers(session)? == 0 { life.reaped } else { life.start.elapsed() };
+    let (life, _, whole) = life::follow_all(program, session)?;
     let began = monotonic_ns().saturating_sub(nanoseconds(life.start.elapsed()));
     let text = fs::read_to_string(file)
         .map_err(|error| Error::host(format!("the report in {} cannot be read ({error})", file.display())))?;
@@ -129,11 +128,6 @@ fn one(program: &Program, file: &Path, session: &Session) -> Result<Run, Error> 
     phases.extend(of_report);
     phases.extend([("exit".to_owned(), exit as f64), ("teardown".to_owned(), teardown as f64)]);
     Ok((phases, nanoseconds(life.first_byte) as f64))
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    // A u64 of nanoseconds lasts 584 years.
-    duration.as_nanos() as u64
 }
 
 /// The clock that the report's times are of.
