@@ -1,9 +1,8 @@
 //! `ukvm-bench io`, also where the machine does not have what it takes.
 
-use crate::{bench, bench_in, each, json, last_words, program};
+use crate::{bench, bench_in, each, json, last_words, program, with_hello_as};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use ukvm_tests::files;
 use ukvm_tests::processors::on_one_cpu;
@@ -143,16 +142,11 @@ fn ctrl_c_keeps_what_was_measured() {
 }
 
 fn a_guest_that_serves_nothing() {
-    let directory = files::directory();
-    let place = |name: &str| directory.path().join(name);
-    for name in ["ukvm-run", "io-floor"] {
-        symlink(program(name), place(name)).expect("a link");
-    }
-    symlink(program("hello.elf"), place("io.elf")).expect("a link");
-    let run = bench(["io", "--only", "block"])
-        .option("--programs", directory.path())
-        .option("--json", place("a.json"));
+    let directory = with_hello_as("io.elf", "io-floor");
+    let result = directory.path().join("a.json");
+    let run =
+        bench(["io", "--only", "block"]).option("--programs", directory.path()).option("--json", &result);
     let ended = run.finish().status(1).says(&["io.elf ", "try it alone: "]);
     assert!(last_words(&ended).contains("; nothing of block was measured; "), "{}", ended.errors);
-    assert_eq!(json(&place("a.json"))["complete"], Value::Bool(false));
+    assert_eq!(json(&result)["complete"], Value::Bool(false));
 }

@@ -10,10 +10,13 @@ mod refusals;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tempfile::TempDir;
 use ukvm_tests::artifacts::{Artifacts, artifacts};
+use ukvm_tests::files;
 use ukvm_tests::run::{Finished, Run};
 
 fn main() -> ExitCode {
@@ -45,6 +48,15 @@ fn bench_in<S: AsRef<OsStr>>(directory: &Path, words: impl IntoIterator<Item = S
 /// A program that is measured, in the directory of `ukvm-bench`.
 fn program(name: &str) -> String {
     artifacts().guests.join(name).to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// A directory for `--programs`, with `floor` and, in place of the guest `name`, one that does nothing of what is measured.
+fn with_hello_as(name: &str, floor: &str) -> TempDir {
+    let directory = files::directory();
+    for (from, to) in [("ukvm-run", "ukvm-run"), (floor, floor), ("hello.elf", name)] {
+        symlink(program(from), directory.path().join(to)).expect("a link");
+    }
+    directory
 }
 
 /// A guest of the test suite.

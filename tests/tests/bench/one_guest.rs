@@ -1,9 +1,8 @@
 //! `ukvm-bench churn`, `memory` and `compute`.
 
-use crate::{bench, each, guest, json, last_words, program};
+use crate::{bench, each, guest, json, last_words, program, with_hello_as};
 use nix::sys::signal::{Signal, killpg};
 use serde_json::Value;
-use std::os::unix::fs::symlink;
 use ukvm_tests::files;
 use ukvm_tests::processors::on_one_cpu;
 use ukvm_tests::suite::Need;
@@ -133,19 +132,15 @@ fn computing_beside_the_same_object_code() {
 }
 
 fn a_guest_that_does_not_compute() {
-    let directory = files::directory();
-    let place = |name: &str| directory.path().join(name);
-    for name in ["ukvm-run", "compute-floor"] {
-        symlink(program(name), place(name)).expect("a link");
-    }
-    symlink(program("hello.elf"), place("compute.elf")).expect("a link");
-    let ended = bench(["compute"]).option("--programs", directory.path()).option("--json", place("a.json"));
+    let directory = with_hello_as("compute.elf", "compute-floor");
+    let result = directory.path().join("a.json");
+    let ended = bench(["compute"]).option("--programs", directory.path()).option("--json", &result);
     let ended = ended.finish().status(1).says(&["compute.elf ended with exit status: "]);
     let sentence = last_words(&ended);
     assert!(
         sentence.ends_with("; nothing of compute, integers was measured; 4 figures were not measured"),
         "{sentence}"
     );
-    let result = json(&place("a.json"));
+    let result = json(&result);
     assert_eq!((each(&result["unmeasured"], "name").len(), result["complete"].as_bool()), (4, Some(false)));
 }
