@@ -43,7 +43,7 @@ pub const fn consistent(offered: u64) -> u64 {
     features
 }
 
-/// Bytes in front of each frame of a batch: how many bytes of header and frame follow, as a little-endian `u32`, and 4 bytes of 0.
+/// Bytes in front of each frame of a batch: how many bytes of header and frame follow, as a little-endian `u64`.
 pub const RECORD_HEADER: usize = 8;
 
 /// The bytes from the start of one record of a batch to the next, or to the end of the batch, where `length` bytes of header and

@@ -33,6 +33,7 @@ pub struct Console {
     writes: VecDeque<Pending>,
     reads: VecDeque<Pending>,
     output_closed: bool,
+    /// When the host took the first byte, on its `CLOCK_MONOTONIC` in nanoseconds.
     first_output: Option<u64>,
     counters: Counters,
     log: Log,
