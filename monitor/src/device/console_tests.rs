@@ -325,8 +325,8 @@ impl Computing {
             if unsafe { libc::setsid() } < 0 {
                 return Err(io::Error::last_os_error());
             }
-            for signal in [libc::SIGINT, libc::SIGQUIT] {
-                // A shell's background job inherits them as ignored.
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+                // A shell's background job, and what nohup starts, inherits them as ignored.
                 // SAFETY: the default action is no handler that anything could be wrong with.
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
             }
