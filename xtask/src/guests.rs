@@ -35,7 +35,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
         }
         replace(file, &bytes).with_context(|| format!("{} cannot be written", file.display()))?;
     }
-    remove_others(&directory, &built)?;
+    remove_others(&directory, "elf", |file| built.contains_key(file))?;
     Ok(built.into_keys().collect())
 }
 
@@ -60,11 +60,15 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::rename(&new, file)
 }
 
-/// Removes guests whose source is gone.
-fn remove_others(directory: &Path, built: &BTreeMap<PathBuf, Executable>) -> Result<()> {
+/// Removes guests whose source is gone: files with the extension that `is_built` does not know.
+pub(crate) fn remove_others(
+    directory: &Path,
+    extension: &str,
+    is_built: impl Fn(&Path) -> bool,
+) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "elf") && !built.contains_key(&path) {
+        if path.extension().is_some_and(|found| found == extension) && !is_built(&path) {
             fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
         }
     }
@@ -125,8 +129,7 @@ mod tests {
         }
         fs::write(directory.join("old.elf"), "").unwrap();
         fs::write(directory.join("note"), "").unwrap();
-        let program = Executable { name: "a".into(), manifest: "m".into(), path: "p".into() };
-        remove_others(&directory, &BTreeMap::from([(file.clone(), program)])).unwrap();
+        remove_others(&directory, "elf", |built| built == file).unwrap();
         let mut left: Vec<_> = fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["a.elf", "note"]);

@@ -4,4 +4,5 @@ pub mod bench;
 pub mod cargo;
 pub mod demo;
 pub mod guests;
+pub mod hvt_guests;
 pub mod monitor;

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn guests() -> anyhow::Result<()> {
-    for guest in xtask::guests::build()? {
+    for guest in xtask::guests::build()?.into_iter().chain(xtask::hvt_guests::build()?) {
         let bytes = std::fs::metadata(&guest)?.len();
         println!("{:>9} bytes  {}", bytes, guest.display());
     }
