@@ -1,7 +1,7 @@
 //! Which host device stands for which of the guest's.
 
 use crate::config::{DiskConfig, NetConfig};
-use crate::elf::{Declared, Manifest};
+use crate::elf::{Access, Declared, Manifest};
 use crate::error::{Error, ErrorKind};
 use ukvm_abi::manifest::DeviceKind;
 
@@ -64,7 +64,7 @@ pub enum BindError {
 
 impl From<BindError> for Error {
     fn from(error: BindError) -> Self {
-        Self::new(ErrorKind::BadConfig, error.to_string())
+        Self::caused_by(ErrorKind::BadConfig, error)
     }
 }
 
@@ -94,13 +94,14 @@ pub fn bind(
     bound
         .map(|(declared, (net, disk))| match (net.take(), disk.take()) {
             (Some(net), _) => Ok(Binding::Net(net)),
-            (None, Some(disk)) if disk.read_only && declared.writable => {
+            (None, Some(disk)) if disk.read_only && declared.access == Access::Write => {
                 Err(BindError::ReadOnly(declared.name.clone()))
             }
             // What the program does not write to is not opened for writing.
             (None, Some(disk)) => Ok(Binding::Disk {
-                may_map: disk.read_only,
-                config: DiskConfig { read_only: !declared.writable, ..disk },
+                // An ABI that cannot say whether a disk is written to knows nothing of mapped ones either.
+                may_map: disk.read_only && declared.access != Access::Unsaid,
+                config: DiskConfig { read_only: disk.read_only || declared.access == Access::Read, ..disk },
             }),
             (None, None) if declared.optional => Ok(Binding::Absent),
             (None, None) => {

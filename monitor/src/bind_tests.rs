@@ -6,7 +6,7 @@ fn manifest(devices: &[(DeviceKind, &str, bool, bool)]) -> Manifest {
         .iter()
         .map(|&(kind, name, writable, optional)| Declared {
             kind,
-            writable,
+            access: if writable { Access::Write } else { Access::Read },
             optional,
             name: name.to_owned(),
             features: 0,
@@ -25,6 +25,7 @@ fn disk(name: Option<&str>, path: &str, read_only: bool) -> DiskConfig {
         source: DiskSource::Path(path.into()),
         read_only,
         direct: false,
+        block_size: None,
     }
 }
 

@@ -179,6 +179,12 @@ pub fn monotonic() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// The host's time of day: nanoseconds since 1970-01-01T00:00:00Z.
+#[must_use]
+pub fn wall() -> u64 {
+    read(libc::CLOCK_REALTIME)
+}
+
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is live; both clocks exist on every Linux, so that the call cannot fail.

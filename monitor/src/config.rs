@@ -38,6 +38,10 @@ pub struct Config {
     pub kvm: KvmSource,
     /// Its console.
     pub console: ConsoleConfig,
+    /// The net ring of a Solo5 guest; others have none of that kind.
+    pub net_ring: NetRing,
+    /// Whether to do as Solo5's own tender: any other program is refused, and the guest goes on when nobody reads its output any more.
+    pub as_solo5: bool,
     /// Whether to say on standard error what is done.
     pub verbose: bool,
     /// For tests of the second line of defence: the page tables make the program's text writable, so that only the
@@ -62,6 +66,8 @@ impl Config {
             aslr: Aslr::Random,
             kvm: KvmSource::Path("/dev/kvm".into()),
             console: ConsoleConfig { input: 0, output: 1, raw: false },
+            net_ring: NetRing::Inside,
+            as_solo5: false,
             verbose: false,
             test_writable_text: false,
         }
@@ -76,6 +82,17 @@ pub enum Aslr {
     /// At the place that this seed gives.
     Seed(u64),
     /// Always at the same place.
+    Off,
+}
+
+/// Where a Solo5 guest with a network device has its net ring. A guest that follows its boot information cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetRing {
+    /// In the guest's memory, of which 2 MiB are then less: Solo5 after 0.12.1.
+    Inside,
+    /// Above the guest's memory, in 2 MiB that are added to it: Solo5 0.11 and 0.12.
+    Above,
+    /// Nowhere: a hypercall for each frame, as Solo5 before 0.11.
     Off,
 }
 
@@ -119,6 +136,9 @@ pub struct DiskConfig {
     pub read_only: bool,
     /// Whether reads and writes bypass the host's page cache; a backend of the caller's own does as it likes.
     pub direct: bool,
+    /// The bytes of a sector that a Solo5 guest is told of, a power of two from 512 to 32768; `None`: those of the host's device,
+    /// 512 for a file. For no other guest.
+    pub block_size: Option<u32>,
 }
 
 /// What is behind a block device.

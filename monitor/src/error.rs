@@ -75,12 +75,20 @@ pub const fn remedy(errno: i32) -> &'static str {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    #[source]
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure of class `kind`, told by `message`: one sentence without a full stop at its end.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), cause: None }
+    }
+
+    /// A failure of class `kind` that `cause` tells of; it stays there as the [`source`](std::error::Error::source), for whoever has
+    /// other words for it.
+    pub fn caused_by(kind: ErrorKind, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { kind, message: cause.to_string(), cause: Some(Box::new(cause)) }
     }
 
     /// Its class.

@@ -19,7 +19,7 @@ const FETCH: u64 = 16;
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// What a guest did that it may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It raised an exception.
     Exception {
@@ -54,6 +54,34 @@ pub enum Fault {
     Disk {
         /// The device's handle less 1.
         device: usize,
+    },
+    /// It made a call that its ABI does not have, or not without a device.
+    Hypercall(u16),
+    /// It named memory that it may not use to a call that cannot say so.
+    Access {
+        /// The first address.
+        address: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// It wrote an impossible index into its net ring.
+    NetRing {
+        /// Which.
+        index: &'static str,
+        /// What it wrote.
+        value: u32,
+    },
+    /// It executed an instruction of a kernel that is not carried out for it.
+    Privileged {
+        /// The vector of the exception that it raised.
+        vector: u8,
+        /// The instruction.
+        name: Box<str>,
+    },
+    /// It halted, and nothing would ever wake it.
+    Halted {
+        /// The vector of the exception that the instruction raised.
+        vector: u8,
     },
     /// It came to a part of its program that the host cannot provide any more.
     Program,
@@ -132,9 +160,9 @@ impl FaultReport {
                 Caller { address, link_address, symbol }
             })
             .collect();
-        let instruction = instruction(fault, &registers.general, layout, memory);
-        let sentence = match fault {
-            Fault::Disk { device } => lost_disk(&name(device).unwrap_or_default()),
+        let instruction = instruction(&fault, &registers.general, layout, memory);
+        let sentence = match &fault {
+            Fault::Disk { device } => lost_disk(&name(*device).unwrap_or_default()),
             fault => sentence(fault, &registers, layout, instruction),
         };
         Self { fault, sentence, registers, callers }
@@ -163,12 +191,17 @@ fn addresses<'a>(
 }
 
 /// The instruction that a guest may not use and that raised `fault`, if it is a well-known one.
-fn instruction(fault: Fault, registers: &kvm_regs, layout: &Layout, memory: &Memory) -> Option<&'static str> {
+fn instruction(
+    fault: &Fault,
+    registers: &kvm_regs,
+    layout: &Layout,
+    memory: &Memory,
+) -> Option<&'static str> {
     let bytes = |address| {
         let gpa = layout.translate(address, 3, false)?;
         Some(memory.copy(memory.buffer(gpa, 3)?))
     };
-    let address = match fault {
+    let address = match *fault {
         Fault::Exception { vector: 6 | 13, .. } => registers.rip,
         // Software KVM lets `syscall` go to the address in LSTAR, which is 0; RCX is where it would return to.
         Fault::Exception { vector: 14, error, address: 0 } if error & FETCH != 0 => {
@@ -205,18 +238,18 @@ fn lost_disk(name: &str) -> String {
     )
 }
 
-fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: Option<&str>) -> String {
+fn sentence(fault: &Fault, registers: &Registers, layout: &Layout, instruction: Option<&str>) -> String {
     match (fault, instruction) {
         (Fault::Exception { .. }, Some("syscall")) => {
             return "it executed syscall, but a unikernel has no operating system to call".to_owned();
         }
         (Fault::Exception { vector, .. }, Some(name)) => {
-            let short = if vector == 6 { "#UD" } else { "#GP" };
+            let short = if *vector == 6 { "#UD" } else { "#GP" };
             return format!("it executed {name} ({short})");
         }
         _ => {}
     }
-    match fault {
+    match *fault {
         Fault::Exception { vector: 14, error, address } => page_fault(error, address, registers, layout),
         Fault::Exception { vector, error, .. } => {
             let name = exception_name(vector);
@@ -243,6 +276,19 @@ fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: O
             format!("it wrote to read-only memory (guest-physical address {gpa:#x})")
         }
         Fault::Disk { device } => lost_disk(&format!("number {device}")),
+        Fault::Hypercall(number) => {
+            format!("it made the hypercall {number}, which its ABI does not have, or not without a device for it")
+        }
+        Fault::Access { address, length } => {
+            format!("it gave a hypercall memory that it may not use: {length} bytes at {address:#x}")
+        }
+        Fault::NetRing { index, value } => {
+            format!("it corrupted its net ring: the {index} cannot be {value}")
+        }
+        Fault::Privileged { ref name, .. } => {
+            format!("it executed {name}, an instruction of kernels that is not carried out for a unikernel")
+        }
+        Fault::Halted { .. } => "it halted (hlt), and a unikernel has no interrupts that would wake it".to_owned(),
         Fault::Program => "its program cannot be read any more: the file was truncated while in use, or the host's disk fails; \
                            replace a program's file by renaming another, not by writing into it"
             .to_owned(),
@@ -257,8 +303,13 @@ fn sentence(fault: Fault, registers: &Registers, layout: &Layout, instruction: O
 /// A page fault in words.
 fn page_fault(error: u64, address: u64, registers: &Registers, layout: &Layout) -> String {
     let gpa = address.wrapping_sub(layout.slide);
-    let below_stack =
-        layout.stack.start.checked_sub(PAGE).is_some_and(|guard| (guard..layout.stack.start).contains(&gpa));
+    // Where there is no guard, the page below the stack is mapped.
+    let below_stack = error & PRESENT == 0
+        && layout
+            .stack
+            .start
+            .checked_sub(PAGE)
+            .is_some_and(|guard| (guard..layout.stack.start).contains(&gpa));
     let near_stack = registers.general.rsp.abs_diff(address) < PAGE;
     let verb = match error {
         _ if error & FETCH != 0 => "executed",

@@ -50,6 +50,11 @@ fn a_page_fault_is_named_by_what_it_hit() {
         page_fault(6, |layout| layout.virtual_address(layout.stack.start) - 8)
             .starts_with("its stack overflowed")
     );
+    // No guard: that page is mapped.
+    assert!(
+        page_fault(7, |layout| layout.virtual_address(layout.stack.start) - 8)
+            .starts_with("it wrote to read-only memory")
+    );
     assert!(page_fault(7, code).starts_with("it wrote to read-only memory"));
     assert!(
         page_fault(0x15, |layout| code(layout) + PAGE).starts_with("it executed memory that is not code")

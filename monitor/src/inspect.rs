@@ -1,9 +1,9 @@
 //! `--inspect`: what a program is and needs, for people.
 
-use crate::config::DEFAULT_MEMORY;
-use crate::elf::{Declared, Image, Manifest, Rights};
+use crate::abi::setup;
+use crate::elf::{Access, Declared, Manifest, Rights};
 use crate::error::Error;
-use crate::layout::{DEFAULT_STACK, size};
+use crate::layout::size;
 use std::fmt::{self, Display};
 use std::ops::Range;
 use std::path::Path;
@@ -15,13 +15,16 @@ use ukvm_abi::manifest::DeviceKind;
 ///
 /// Where the file cannot be read or is not a unikernel that this monitor can run.
 pub fn inspect(program: &Path) -> Result<String, Error> {
-    let image = Image::open(program)?;
+    let setup = setup::open(program)?;
     let facts = Facts {
         program,
-        pie: image.is_pie(),
-        entry: image.entry(),
-        manifest: image.manifest(),
-        pages: &image.pages(),
+        kind: setup.kind(),
+        abi: setup.abi(),
+        entry: setup.link_entry(),
+        memory: setup.memory_size(None)?,
+        stack: setup.stack_size(),
+        manifest: setup.manifest(),
+        pages: &setup.pages(),
     };
     Ok(facts.to_string())
 }
@@ -29,8 +32,13 @@ pub fn inspect(program: &Path) -> Result<String, Error> {
 /// What there is to tell of a program.
 struct Facts<'a> {
     program: &'a Path,
-    pie: bool,
+    kind: &'static str,
+    abi: &'static str,
     entry: u64,
+    /// Guest memory without `--mem`.
+    memory: u64,
+    /// `None`: the rest of the memory.
+    stack: Option<u64>,
     manifest: &'a Manifest,
     /// Link-time addresses and rights once relocation is done.
     pages: &'a [(Range<u64>, Rights)],
@@ -38,20 +46,19 @@ struct Facts<'a> {
 
 impl Display for Facts<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { abi_version, min_memory, stack_size, devices } = self.manifest;
-        let kind =
-            if self.pie { "position-independent, loaded at a random address" } else { "at fixed addresses" };
+        let Manifest { abi_version, min_memory, devices, .. } = self.manifest;
         writeln!(to, "{}", self.program.display())?;
-        writeln!(to, "  kind     unikernel {kind}")?;
-        writeln!(to, "  ABI      {abi_version}")?;
+        writeln!(to, "  kind     {}", self.kind)?;
+        writeln!(to, "  ABI      {}, version {abi_version}", self.abi)?;
         writeln!(to, "  entry    {:#x}", self.entry)?;
-        let memory = size((*min_memory).max(DEFAULT_MEMORY));
+        let memory = size(self.memory);
         match min_memory {
             0 => writeln!(to, "  memory   any; {memory} without --mem")?,
             least => writeln!(to, "  memory   at least {}; {memory} without --mem", size(*least))?,
         }
-        let stack = if *stack_size == 0 { DEFAULT_STACK } else { *stack_size };
-        writeln!(to, "  stack    {}", size(stack))?;
+        if let Some(stack) = self.stack {
+            writeln!(to, "  stack    {}", size(stack))?;
+        }
         self.segments(to)?;
         self.devices(to)?;
         writeln!(to, "\nTo run it:\n  {}", CommandLine { program: self.program, devices })
@@ -82,11 +89,12 @@ impl Facts<'_> {
         }
         writeln!(to, "\nDevices:")?;
         let width = devices.iter().map(|device| device.name.len()).max().unwrap_or(0);
-        for Declared { kind, writable, optional, name, features: _ } in devices {
-            let (kind, access) = match (kind, writable) {
+        for Declared { kind, access, optional, name, features: _ } in devices {
+            let (kind, access) = match (kind, access) {
                 (DeviceKind::Net, _) => ("net", ""),
-                (DeviceKind::Block, true) => ("block", "read and written, "),
-                (DeviceKind::Block, false) => ("block", "only read, "),
+                (DeviceKind::Block, Access::Write) => ("block", "read and written, "),
+                (DeviceKind::Block, Access::Read) => ("block", "only read, "),
+                (DeviceKind::Block, Access::Unsaid) => ("block", ""),
             };
             let need = if *optional { "optional" } else { "required" };
             writeln!(to, "  {kind:<5}  {name:<width$}  {access}{need}")?;
@@ -119,7 +127,7 @@ impl Display for CommandLine<'_> {
             write!(to, " --net {}tap{number}", prefix(device))?;
         }
         for device in of_kind(DeviceKind::Block) {
-            let read_only = if device.writable { "" } else { ",ro" };
+            let read_only = if device.access == Access::Read { ",ro" } else { "" };
             write!(to, " --disk {}{}.img{read_only}", prefix(device), device.name)?;
         }
         write!(to, " {}", Quoted(self.program))

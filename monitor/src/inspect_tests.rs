@@ -1,7 +1,8 @@
 use super::*;
 
 fn device(kind: DeviceKind, name: &str, writable: bool, optional: bool) -> Declared {
-    Declared { kind, writable, optional, name: name.into(), features: 0 }
+    let access = if writable { Access::Write } else { Access::Read };
+    Declared { kind, access, optional, name: name.into(), features: 0 }
 }
 
 fn rights(write: bool, execute: bool) -> Rights {
@@ -25,12 +26,20 @@ fn a_service_in_full() {
         (0x1000..0x2_3000, rights(false, true)),
         (0x2_3000..0x2_5000, rights(true, false)),
     ];
-    let facts =
-        Facts { program: Path::new("a b.elf"), pie: true, entry: 0x1234, manifest: &manifest, pages: &pages };
+    let facts = Facts {
+        program: Path::new("a b.elf"),
+        kind: "position-independent program",
+        abi: "ukvm",
+        entry: 0x1234,
+        memory: 128 << 20,
+        stack: Some(1 << 20),
+        manifest: &manifest,
+        pages: &pages,
+    };
     let expected = "\
 a b.elf
-  kind     unikernel position-independent, loaded at a random address
-  ABI      1
+  kind     position-independent program
+  ABI      ukvm, version 1
   entry    0x1234
   memory   at least 128M; 128M without --mem
   stack    1M
@@ -56,14 +65,17 @@ fn a_program_without_devices() {
     let manifest = Manifest { abi_version: 1, min_memory: 0, stack_size: 64 << 10, devices: Vec::new() };
     let facts = Facts {
         program: Path::new("hello.elf"),
-        pie: false,
+        kind: "fixed-address program",
+        abi: "ukvm",
+        memory: 64 << 20,
+        stack: Some(64 << 10),
         entry: 0x40_0000,
         manifest: &manifest,
         pages: &[],
     };
     let text = facts.to_string();
     for part in [
-        "at fixed addresses",
+        "fixed-address program",
         "any; 64M without --mem",
         "stack    64K",
         "It needs no devices.",
@@ -91,4 +103,24 @@ fn hexadecimal_digits() {
     for (number, digits) in [(0, 1), (15, 1), (16, 2), (0xffff, 4), (u64::MAX, 16)] {
         assert_eq!(hex_digits(number), digits, "{number}");
     }
+}
+
+#[test]
+fn a_disk_of_which_nobody_knows_whether_it_is_written_to() {
+    let mut disk = device(DeviceKind::Block, "data", false, false);
+    disk.access = Access::Unsaid;
+    let manifest = Manifest { abi_version: 2, min_memory: 0, stack_size: 0, devices: vec![disk] };
+    let facts = Facts {
+        program: Path::new("app"),
+        kind: "fixed-address program",
+        abi: "ukvm",
+        entry: 0,
+        memory: 64 << 20,
+        stack: None,
+        manifest: &manifest,
+        pages: &[],
+    };
+    let text = facts.to_string();
+    assert!(text.contains("\n  block  data  required\n"), "{text}");
+    assert!(text.ends_with("\n  ukvm-run --disk data.img app\n"), "{text}");
 }

@@ -22,6 +22,7 @@
 //!
 //! A program with fixed addresses lies where it wants to, and the slide is 0.
 
+use crate::error::{Error, ErrorKind};
 use crate::memory::{LARGE_PAGE, PAGE};
 use std::ops::Range;
 
@@ -135,6 +136,18 @@ pub enum LayoutError {
     /// The manifest's stack is out of range.
     #[error("the manifest asks for a stack of {0} bytes: declare at most 1 GiB")]
     Stack(u64),
+    /// The user gives a Solo5 guest more than it can have.
+    #[error("a Solo5 guest has at most 4G of memory, and {} are too much: use a smaller --mem", size(*.0))]
+    TooLarge(u64),
+    /// A Solo5 guest ends where its net ring would lie.
+    #[error("the program leaves no room for the net ring below 4G: use --no-net-ring")]
+    NoRoomForRing,
+}
+
+impl From<LayoutError> for Error {
+    fn from(error: LayoutError) -> Self {
+        Self::caused_by(ErrorKind::BadConfig, error)
+    }
 }
 
 /// `bytes` as people write it on the command line.
@@ -255,7 +268,7 @@ impl Layout {
     }
 
     /// Bytes that suffice for any tables of this layout, with disks of these sizes mapped.
-    fn tables_size(&self, mappings: &[u64]) -> u64 {
+    pub(crate) fn tables_size(&self, mappings: &[u64]) -> u64 {
         // A table of each level can be begun and ended by a range that starts inside it, so two more than its length
         // needs; 4 KiB pages are mapped only below the large heap and at its end.
         let tables = |bytes: u64, covered: u64| bytes / covered + 2;

@@ -5,20 +5,19 @@
 //! 1. [`cli`] reads the command line into a [`config`].
 //! 2. [`elf`] checks the program, its manifest and its segments; [`bind`] finds a host device for each that it declares.
 //! 3. [`layout`] decides where everything goes, [`memory`] holds it, [`paging`] gives each page its rights, [`slots`]
-//!    shows it to KVM, [`boot`] tells the guest of it.
+//!    shows it to KVM.
 //! 4. [`vm`] puts these together with a [`vcpu`] and the [`device`]s, in one readable sequence, and runs.
-//! 5. [`dispatch`] serves what the guest asks for through its ring, [`clock`] tells it the time, [`interrupt`] what comes
-//!    from outside; [`fault`] explains what it did wrong.
+//! 5. [`abi`] serves what the guest asks for, [`clock`] tells it the time, [`interrupt`] what comes from outside; [`fault`]
+//!    explains what it did wrong.
 //! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`report`] writes it down,
 //!    [`stderr`] tells it.
 
+pub mod abi;
 pub mod bind;
-pub mod boot;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod device;
-pub mod dispatch;
 pub mod elf;
 pub mod error;
 pub mod fault;
@@ -38,3 +37,4 @@ pub mod stderr;
 mod syscall;
 pub mod vcpu;
 pub mod vm;
+pub mod wait;

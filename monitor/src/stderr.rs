@@ -3,20 +3,39 @@
 use std::fmt::Display;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long the reader of a line is waited for where something else must go on, as long as nobody could want it shorter or longer.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What this program is called, where that is not its own name.
+static NAME: OnceLock<&str> = OnceLock::new();
+
+/// Has all that is said from now on begin with `name`. The first call counts.
+pub fn call_program(name: &'static str) {
+    let _ = NAME.set(name);
+}
+
+/// What this program is called.
+pub(crate) fn program() -> &'static str {
+    NAME.get().unwrap_or(&"ukvm-run")
+}
+
 /// Says `what`, with the program's name before it. Waits for a reader until `until`; `None`: as long as that takes, or until a
 /// signal ends the process. What was not taken by then is lost, as there is nowhere to say so.
 pub fn say(what: &dyn Display, until: Option<Instant>) {
-    write(libc::STDERR_FILENO, format!("ukvm-run: {what}\n").as_bytes(), until);
+    write(libc::STDERR_FILENO, format!("{}: {what}\n", program()).as_bytes(), until);
 }
 
 /// [`say`] that waits for [`PATIENCE`] at most.
 pub fn say_briefly(what: &dyn Display) {
     say(what, Some(Instant::now() + PATIENCE));
+}
+
+/// Prints whole lines as they are, and waits for their reader for [`PATIENCE`] at most.
+pub fn print_briefly(lines: &str) {
+    write(libc::STDERR_FILENO, lines.as_bytes(), Some(Instant::now() + PATIENCE));
 }
 
 fn write(fd: RawFd, mut bytes: &[u8], until: Option<Instant>) {

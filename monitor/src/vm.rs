@@ -1,21 +1,16 @@
 //! A guest from its file to its end: the one place where everything is put together.
 
-use crate::bind::bind;
-use crate::boot::BootBlock;
-use crate::clock::{ClockPage, counter_offset};
-use crate::config::{Config, DEFAULT_MEMORY};
-use crate::device::block::Mapping;
+use crate::abi::setup::{self, Counter, Described, Host, Setup};
+use crate::abi::{Abi, Stop};
+use crate::clock::counter_offset;
+use crate::config::Config;
 use crate::device::console::Console;
-use crate::device::open::{Opened, open_devices};
-use crate::dispatch::{Dispatch, Parts, Stop};
-use crate::elf::Image;
-use crate::elf::symbols::Symbols;
 use crate::error::{Error, ErrorKind, host, no_kvm};
 use crate::fault::{Fault, FaultReport, Registers};
 use crate::interrupt::{Interrupts, Timer, Watch};
 use crate::kvm;
-use crate::layout::{self, Layout, Wishes};
-use crate::memory::{Memory, PAGE, SharedArea};
+use crate::layout;
+use crate::memory::{Memory, PAGE};
 use crate::observe::counts::ExitCounts;
 use crate::observe::timeline::Timeline;
 use crate::observe::{DeviceObservations, Observations, Placement};
@@ -29,15 +24,11 @@ use crate::vcpu::{Exit, Vcpu, cpuid, state};
 use kvm_bindings::kvm_regs;
 use kvm_ioctls::VmFd;
 use std::io;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
-use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
-use ukvm_abi::doorbell::Function;
+use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY};
 use ukvm_abi::manifest::DeviceKind;
-use ukvm_abi::ring::{AREA_SIZE, HEADER_SIZE, MonitorRing, Shape};
-
-/// Bytes of the rings that every start touches: the header, and a page of submissions.
-const FIRST_TOUCHED: u64 = HEADER_SIZE as u64 + PAGE;
 
 /// A guest that is ready to start.
 ///
@@ -50,9 +41,9 @@ pub struct Vm {
     vcpu: Vcpu,
     _vm: VmFd,
     tables: Tables,
-    _mappings: Vec<Option<Mapping>>,
-    dispatch: Dispatch,
-    image: Image,
+    /// With the mapped disks.
+    setup: Box<dyn Setup>,
+    abi: Box<dyn Abi>,
     timeout: Option<Duration>,
     exits: ExitCounts,
     timeline: Timeline,
@@ -67,35 +58,27 @@ impl Vm {
     /// # Errors
     ///
     /// An [`Error`] with a sentence for the user. Nothing is left behind then.
-    pub fn new(config: Config) -> Result<Self, Error> {
+    pub fn new(mut config: Config) -> Result<Self, Error> {
         let mut timeline = Timeline::since(config.started);
         timeline.mark("options");
 
         // The program, and what it wants.
-        let image = Image::open(&config.program)?;
-        let memory_size = memory_size(config.memory, image.manifest().min_memory, host_memory())?;
-        let bindings = bind(image.manifest(), config.nets, config.disks)?;
+        let mut setup = setup::open(&config.program)?;
+        setup.check(&config)?;
+        let memory_size = setup.memory_size(config.memory)?;
+        let memory_size = possible_size(memory_size, setup.manifest().min_memory, host_memory())?;
         timeline.mark("program checked");
 
         // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
         let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
         let console = Console::new(&config.console)?;
-        let Opened { infos, devices, mappings, ways } = open_devices(&image, bindings, memory_size)?;
+        setup.open_devices(take(&mut config.nets), take(&mut config.disks), memory_size)?;
         let kvm = kvm::open(&config.kvm)?;
         timeline.mark("devices opened");
 
         // Where everything goes.
         let mut random = Random::new(config.aslr).map_err(|error| host("get random numbers", &error))?;
-        let boot = BootBlock::new(
-            &config.arguments,
-            &config.environment,
-            &infos,
-            console.flags(),
-            random.guest_seed().map_err(|error| host("get random numbers", &error))?,
-        );
-        let layout =
-            Layout::new(&wishes(&image, memory_size, boot.size(), &mappings), |below| random.below(below))
-                .map_err(|error| Error::new(ErrorKind::BadConfig, error.to_string()))?;
+        let layout = setup.lay_out(&config, memory_size, &console, &mut random)?;
         let tables_size = layout.tables.end - layout.tables.start;
         let (mut memory, behind) = Memory::with_tail(layout.memory, tables_size)
             .map_err(|error| host(&format!("get {} of memory", layout::size(memory_size)), &error))?;
@@ -103,55 +86,40 @@ impl Vm {
             .map_err(|error| host("build the page tables", &error))?;
         timeline.mark("memory laid out");
 
-        // The program's bytes, and what it is told. The pages that every start touches come in one go.
-        memory.populate(&(layout.info.start..layout.rings.start + FIRST_TOUCHED));
+        // The program's bytes, and what it is told.
         memory.prefer_large_pages(&layout.heap);
-        image.load(&mut memory, layout.image.start, layout.bias)?;
-        boot.write(&memory, &layout, Shape::DEFAULT)
-            .map_err(|error| host("write the boot information", &error))?;
+        setup.load(&mut memory, &layout)?;
         let memory = Arc::new(memory);
         timeline.mark("program loaded");
 
         // The virtual machine. Its slots come first: later they would cost more.
         let vm = kvm::create_vm(&kvm)?;
-        slots::set(&vm, &layout, &memory, &mappings)?;
+        slots::set(&vm, &layout, &memory, setup.devices().mappings)?;
         timeline.mark("virtual machine created");
-        let entry = image.entry().wrapping_add(layout.bias);
         let registers = state::registers(
-            entry,
+            setup.entry(&layout),
             layout.virtual_address(layout.stack.end),
             layout.virtual_address(layout.info.start),
         );
         let software = cpuid::is_software_kvm();
         let mut vcpu = Vcpu::new(&kvm, &vm, &tables, &registers, software, layout.end())?;
-        let clock = start_clock(&vm, &vcpu, &memory, &layout, software)?;
-        timeline.mark("vCPU ready");
+        let counter = counter(&vm, &vcpu, software)?;
 
         // SAFETY: the byte is there as long as the processor, before which the watch goes, here and in `Vm`; nobody refers to it.
         let watch = unsafe { interrupts.watch(vcpu.immediate_exit()) };
-        let rings =
-            SharedArea::new(&memory, &layout.rings).map_err(|error| host("reach the rings", &error))?;
         let placement = Placement {
             memory: layout.memory,
             slide: layout.slide,
             load_bias: layout.bias,
             seed: random.seed(),
         };
+        let abi = setup.start(Host { memory, layout, console, interrupts, counter, grace: config.grace })?;
+        timeline.mark("vCPU ready");
         if config.verbose {
-            describe(&image, &placement, &infos, &ways);
+            describe(setup.as_ref(), &placement);
         }
         let names =
-            image.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
-        let dispatch = Dispatch::new(Parts {
-            ring: MonitorRing::new(rings, Shape::DEFAULT),
-            memory,
-            layout,
-            console,
-            devices,
-            clock,
-            interrupts,
-            grace: config.grace,
-        });
+            setup.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
         // ---- All is acquired. From here on nothing is opened, mapped or spawned; docs/architecture.md lists what stays
         // lazy: two timers, and the symbols of a fault report, which come from the open ELF file.
         Ok(Self {
@@ -159,9 +127,8 @@ impl Vm {
             vcpu,
             _vm: vm,
             tables,
-            _mappings: mappings,
-            dispatch,
-            image,
+            abi,
+            setup,
             timeout: config.timeout,
             exits: ExitCounts::default(),
             timeline,
@@ -179,8 +146,8 @@ impl Vm {
         };
         let cause = self.drain(cause);
         self.timeline.mark("ended");
-        self.dispatch.first_output().into_iter().for_each(|time| self.timeline.insert("first byte", time));
-        let (console, counters) = self.dispatch.counters();
+        self.abi.first_output().into_iter().for_each(|time| self.timeline.insert("first byte", time));
+        let (console, counters) = self.abi.counters();
         let devices = self.devices.into_iter().zip(counters).filter_map(|((kind, name), counters)| {
             Some(DeviceObservations { kind, name, counters: counters? })
         });
@@ -200,12 +167,12 @@ impl Vm {
     /// guest wanted; a panic or a fault remains what is to be told.
     fn drain(&mut self, cause: Cause) -> Cause {
         match cause {
-            Cause::Exit(_) => match self.dispatch.drain() {
+            Cause::Exit(_) => match self.abi.drain() {
                 Err(Stop::Ended(instead)) => instead,
                 _ => cause,
             },
             Cause::Panic(_) | Cause::Fault(_) => {
-                let _ = self.dispatch.drain();
+                let _ = self.abi.drain();
                 cause
             }
             _ => cause,
@@ -216,7 +183,7 @@ impl Vm {
         // Deadlines are kept all the same where this is refused, only later.
         let _ = sleep_exactly();
         if let Some(timeout) = self.timeout
-            && let Err(error) = self.dispatch.interrupts().arm(Timer::Timeout, timeout)
+            && let Err(error) = self.abi.interrupts().arm(Timer::Timeout, timeout)
         {
             return Stop::Ended(Cause::Failed(host("set the timer for --timeout", &error)));
         }
@@ -225,7 +192,7 @@ impl Vm {
             let exit = self.vcpu.run();
             if std::mem::take(&mut first) {
                 self.timeline.mark("first exit");
-                for (step, time) in ["guest entry", "main"].into_iter().zip(self.dispatch.begin_times()) {
+                for (step, time) in ["guest entry", "main"].into_iter().zip(self.abi.begin_times()) {
                     time.into_iter().for_each(|time| self.timeline.insert(step, time));
                 }
             }
@@ -241,49 +208,60 @@ impl Vm {
 
     /// Does what an exit asks for.
     fn serve(&mut self, exit: Exit) -> Result<(), Stop> {
-        let count = match exit {
-            Exit::Doorbell(value) => return self.doorbell(value),
-            Exit::Interrupted => &mut self.exits.interrupted,
-            Exit::Exception(_) => &mut self.exits.exception,
-            Exit::Port { .. } => &mut self.exits.port,
-            Exit::Physical { .. } | Exit::Unbacked { .. } => &mut self.exits.mmio,
-            Exit::TripleFault | Exit::Halted | Exit::Internal { .. } => &mut self.exits.other,
-        };
-        *count += 1;
         Err(Stop::Fault(match exit {
-            Exit::Doorbell(_) | Exit::Interrupted => return self.dispatch.interrupted(),
-            Exit::Exception(vector) => Fault::Exception { vector, error: 0, address: 0 },
-            Exit::Port { port, width, write } => Fault::Port { port, width, write },
-            Exit::Physical { gpa, write } => match self.lost_at(gpa) {
-                // KVM has emulated the instruction, and found nothing to read.
-                Some(fault) if !write => fault,
-                _ => Fault::Physical { gpa, write },
-            },
-            Exit::Unbacked { gpa } => {
-                match gpa.map_or_else(|| self.lost_in_registers(), |gpa| self.lost_at(gpa)) {
-                    Some(fault) => fault,
-                    None => {
-                        let error = io::Error::from_raw_os_error(libc::EFAULT);
-                        return Err(Stop::Ended(Cause::Failed(no_kvm("run the guest", &error))));
-                    }
+            Exit::Out { port, width, value } => {
+                self.vcpu.tell_registers(false);
+                return self.abi.out(port, width, value, &mut self.exits);
+            }
+            Exit::Interrupted => {
+                self.exits.interrupted += 1;
+                return self.abi.interrupted();
+            }
+            Exit::Exception(vector) => {
+                self.exits.exception += 1;
+                return self.abi.exception(vector, &mut self.vcpu, &self.tables);
+            }
+            Exit::Port { port, width, write } => {
+                self.exits.port += 1;
+                Fault::Port { port, width, write }
+            }
+            Exit::Physical { gpa, write } => {
+                self.exits.mmio += 1;
+                match self.lost_at(gpa) {
+                    // KVM has emulated the instruction, and found nothing to read.
+                    Some(fault) if !write => fault,
+                    _ => Fault::Physical { gpa, write },
                 }
             }
-            Exit::TripleFault => Fault::TripleFault,
-            Exit::Halted => Fault::Unrunnable { reason: 0 },
-            // It found no instruction.
-            Exit::Internal { .. } if self.program_was_lost() => Fault::Program,
-            Exit::Internal { reason } => Fault::Unrunnable { reason },
+            Exit::Unbacked { gpa } => {
+                self.exits.mmio += 1;
+                let lost = gpa.map_or_else(|| self.lost_in_registers(), |gpa| self.lost_at(gpa));
+                lost.ok_or_else(|| {
+                    let error = io::Error::from_raw_os_error(libc::EFAULT);
+                    Stop::Ended(Cause::Failed(no_kvm("run the guest", &error)))
+                })?
+            }
+            Exit::TripleFault | Exit::Halted | Exit::Internal { .. } => {
+                self.exits.other += 1;
+                match exit {
+                    Exit::TripleFault => Fault::TripleFault,
+                    // It found no instruction.
+                    Exit::Internal { .. } if self.program_was_lost() => Fault::Program,
+                    Exit::Internal { reason } => Fault::Unrunnable { reason },
+                    _ => Fault::Unrunnable { reason: 0 },
+                }
+            }
         }))
     }
 
     /// Whether pages of the program that are the file's are there no more.
     fn program_was_lost(&self) -> bool {
-        self.dispatch.guest().1.has_file_pages() && self.image.was_cut()
+        self.abi.guest().1.has_file_pages() && self.setup.was_cut()
     }
 
     /// The fault of a guest that was to read this guest-physical address, and for which the host has no bytes there: it is a file's.
     fn lost_at(&self, gpa: u64) -> Option<Fault> {
-        let (layout, memory) = self.dispatch.guest();
+        let (layout, memory) = self.abi.guest();
         if memory.is_file_page(gpa) {
             return Some(Fault::Program);
         }
@@ -299,57 +277,34 @@ impl Vm {
         let (general, _) = self.vcpu.registers().ok()?;
         let kvm_regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, .. } =
             general;
-        let slide = self.dispatch.guest().0.slide;
+        let slide = self.abi.guest().0.slide;
         [rsi, rax, rbx, rcx, rdx, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15]
             .into_iter()
             .find_map(|address| self.lost_at(address.wrapping_sub(slide)))
     }
 
-    fn doorbell(&mut self, value: u32) -> Result<(), Stop> {
-        match Function::decode(value) {
-            Some((Function::Enter, _)) => {
-                self.exits.enter += 1;
-                self.dispatch.enter()
-            }
-            Some((Function::Exit, status)) => {
-                self.exits.exit += 1;
-                Err(Stop::Ended(Cause::Exit(status)))
-            }
-            Some((Function::Panic, _)) => {
-                self.exits.panic += 1;
-                Err(Stop::Ended(Cause::Panic(self.dispatch.panic_message())))
-            }
-            Some((Function::Clock, _)) => {
-                self.exits.clock += 1;
-                self.dispatch.clock();
-                Ok(())
-            }
-            None => Err(Stop::Fault(Fault::Doorbell(value))),
-        }
-    }
-
     /// The report of a fault: the registers, and the names of the functions.
     fn explain(&self, fault: Fault) -> FaultReport {
         let (general, system) = self.vcpu.registers().unwrap_or_default();
+        let of_exception = |vector| Registers::of_exception(general, &self.tables.frame(vector), system.cr2);
         let (fault, registers) = match fault {
             Fault::Exception { vector, .. } => {
-                let frame = self.tables.frame(vector);
+                let error = self.tables.frame(vector).error;
                 let address = if vector == 14 { system.cr2 } else { 0 };
-                let fault = Fault::Exception { vector, error: frame.error, address };
-                (fault, Registers::of_exception(general, &frame, system.cr2))
+                (Fault::Exception { vector, error, address }, of_exception(vector))
             }
+            Fault::Privileged { vector, .. } | Fault::Halted { vector } => (fault, of_exception(vector)),
             fault => (fault, Registers { general, cr2: system.cr2 }),
         };
-        let (layout, memory) = self.dispatch.guest();
-        let symbols = Symbols::read(&self.image);
+        let (layout, memory) = self.abi.guest();
+        let symbols = self.setup.symbols();
         let name = |device: usize| Some(self.devices.get(device)?.1.clone());
         FaultReport::new(fault, registers, layout, memory, name, |address| symbols.find(address))
     }
 }
 
-/// Guest memory in bytes: what the user says, else what the program needs, if the host has it.
-fn memory_size(wanted: Option<u64>, least: u64, host: u64) -> Result<u64, Error> {
-    let size = wanted.unwrap_or(DEFAULT_MEMORY.max(least));
+/// Guest memory in bytes: what is wanted, in whole pages, if it is no less than the program needs and the host has it.
+fn possible_size(size: u64, least: u64, host: u64) -> Result<u64, Error> {
     let fail = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
     if least > host {
         return fail(format!(
@@ -387,43 +342,22 @@ fn host_memory() -> u64 {
     bytes.min(1 << 46)
 }
 
-fn wishes(image: &Image, memory: u64, info: u64, mappings: &[Option<Mapping>]) -> Wishes {
-    Wishes {
-        memory,
-        span: image.span(),
-        pages: image.pages(),
-        movable: image.is_pie(),
-        alignment: image.alignment(),
-        info,
-        rings: AREA_SIZE as u64,
-        stack: image.manifest().stack_size,
-        mappings: mappings.iter().map(|mapping| mapping.as_ref().map_or(0, Mapping::size)).collect(),
-    }
-}
-
-fn start_clock(
-    vm: &VmFd,
-    vcpu: &Vcpu,
-    memory: &Arc<Memory>,
-    layout: &Layout,
-    software: bool,
-) -> Result<ClockPage, Error> {
+/// What is known of the guest's time stamp counter.
+fn counter(vm: &VmFd, vcpu: &Vcpu, software: bool) -> Result<Counter, Error> {
     let failed = |error: io::Error| no_kvm("tell the guest's time stamp counter", &error);
     let khz = kvm::tsc_khz(vm).map_or_else(|| vcpu.tsc_khz(), Ok).map_err(failed)?;
     // Software KVM leaves the counter alone.
     let offset = if software { 0 } else { counter_offset(|| vcpu.tsc()).map_err(failed)? };
-    let page =
-        SharedArea::new(memory, &layout.clock).map_err(|error| host("reach the clock page", &error))?;
-    Ok(ClockPage::new(page, khz, offset, cpuid::is_tsc_invariant()))
+    Ok(Counter { khz, offset, usable: cpuid::is_tsc_invariant() })
 }
 
 /// What `--verbose` says before the guest starts.
-fn describe(image: &Image, placement: &Placement, infos: &[DeviceInfo], ways: &[&str]) {
-    let kind = if image.is_pie() { "position-independent" } else { "fixed-address" };
-    say_briefly(&format_args!("{kind} program, {} of memory", layout::size(placement.memory)));
+fn describe(setup: &dyn Setup, placement: &Placement) {
+    say_briefly(&format_args!("{}, {} of memory", setup.kind(), layout::size(placement.memory)));
     let seed = placement.seed.map_or("without randomness".to_owned(), |seed| format!("--aslr-seed {seed:x}"));
     say_briefly(&format_args!("load bias {:#x}, {seed}", placement.load_bias));
-    for ((info, way), declared) in infos.iter().zip(ways).zip(&image.manifest().devices) {
+    let Described { infos, ways, .. } = setup.devices();
+    for ((info, way), declared) in infos.iter().zip(ways).zip(&setup.manifest().devices) {
         let [a, b, c, d, e, f] = info.mac;
         let what = match declared.kind {
             _ if info.flags & DEVICE_PRESENT == 0 => "absent".to_owned(),

@@ -1,9 +1,12 @@
 use super::*;
+use crate::config::DEFAULT_MEMORY;
 
 #[test]
 fn memory_is_what_is_wanted_where_that_is_possible() {
     const HOST: u64 = 16 << 30;
-    let size = |wanted, least| memory_size(wanted, least, HOST);
+    let size = |wanted: Option<u64>, least: u64| {
+        possible_size(wanted.unwrap_or(DEFAULT_MEMORY.max(least)), least, HOST)
+    };
     assert_eq!(size(None, 0).ok(), Some(DEFAULT_MEMORY));
     assert_eq!(size(None, 1 << 30).ok(), Some(1 << 30));
     assert_eq!(size(Some((5 << 20) + 1), 0).ok(), Some((5 << 20) + PAGE));

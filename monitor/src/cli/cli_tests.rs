@@ -64,7 +64,8 @@ fn each_option_reaches_its_field() {
         "n=tap0",
         "--net=tap1,mac=02:00:00:00:00:09",
         "--disk",
-        "a=x.img,ro",
+        "a=x.img,ro,sector=4096",
+        "--net-ring=above",
         "--disk",
         &disk,
         "--env",
@@ -97,6 +98,8 @@ fn each_option_reaches_its_field() {
         aslr,
         kvm,
         console,
+        net_ring,
+        as_solo5,
         verbose,
         test_writable_text,
     } = *config;
@@ -110,10 +113,12 @@ fn each_option_reaches_its_field() {
     assert_eq!((timeout, grace), (Some(Duration::from_millis(500)), Duration::ZERO));
     assert_eq!(aslr, Aslr::Seed(0xff));
     assert_eq!(kvm, KvmSource::Path("/x".into()));
-    assert!(console.raw && verbose && !test_writable_text);
+    assert_eq!((disks[0].block_size, disks[1].block_size, net_ring), (Some(4096), None, NetRing::Above));
+    assert!(!as_solo5 && console.raw && verbose && !test_writable_text);
     assert_eq!(report, Some("r.json".into()));
 
     assert_eq!(config_aslr(&["--no-aslr", "app.elf"]), Aslr::Off);
+    assert_eq!(self::config(&["--no-net-ring", "app.elf"]).net_ring, NetRing::Off);
     let inspect = command(&["--inspect", "app.elf"]).unwrap();
     assert!(matches!(inspect, Command::Inspect { program } if program == *"app.elf"));
 }
@@ -147,6 +152,15 @@ fn what_is_wrong_is_one_sentence() {
     refused(&["--memory", "1", "app.elf"], "unknown option --memory; did you mean --mem");
     refused(&["--zzzzzz", "app.elf"], "unknown option --zzzzzz; see ukvm-run --help");
     refused(&["-x", "app.elf"], "unknown option -x; see ukvm-run --help");
+    refused(
+        &["--no-net-ring", "--net-ring", "above", "app.elf"],
+        "--no-net-ring and --net-ring exclude each other; leave one of them out",
+    );
+    refused(&["--net-ring", "x", "app.elf"], "--net-ring: 'x' is no place for it; write inside or above");
+    refused(
+        &["--disk", "x,sector=3", "app.elf"],
+        "--disk: '3' is not the size of a sector, which is a power of two from 512 to 32768",
+    );
     refused(&["--mem"], "--mem needs a value; write it as --mem <SIZE>");
     refused(&["--verbose=1", "app.elf"], "--verbose takes no value; see ukvm-run --help");
     refused(&["--mem=1", "--mem=2", "app.elf"], "--mem is given twice; give it once");

@@ -6,7 +6,9 @@
 mod usage_error;
 mod value;
 
-use crate::config::{Aslr, Config, ConsoleConfig, DiskConfig, DiskSource, KvmSource, NetConfig, NetSource};
+use crate::config::{
+    Aslr, Config, ConsoleConfig, DiskConfig, DiskSource, KvmSource, NetConfig, NetRing, NetSource,
+};
 use crate::error::{Error, ErrorKind};
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -102,9 +104,18 @@ struct Cli {
     net: Vec<NetConfig>,
 
     /// A block device: the image file or host device PATH, or fd:N for one that is open as descriptor N; ,ro
-    /// makes it read-only, ,direct bypasses the host's page cache; may be repeated
-    #[arg(long, value_name = "[NAME=]PATH[,ro][,direct]", help_heading = "Devices", value_parser = parser(value::disk))]
+    /// makes it read-only, ,direct bypasses the host's page cache, ,sector=N has a Solo5 unikernel see sectors of
+    /// N bytes; may be repeated
+    #[arg(long, value_name = "[NAME=]PATH[,ro][,direct][,sector=N]", help_heading = "Devices", value_parser = parser(value::disk))]
     disk: Vec<Disk>,
+
+    /// Where a Solo5 unikernel has its net ring: inside its memory, as Solo5 after 0.12.1, or above it
+    #[arg(long, value_name = "inside|above", help_heading = "Devices", value_parser = parser(value::net_ring))]
+    net_ring: Option<NetRing>,
+
+    /// Offer a Solo5 unikernel no net ring
+    #[arg(long, help_heading = "Devices", conflicts_with = "net_ring")]
+    no_net_ring: bool,
 
     /// Pass every key of the terminal on, Ctrl-C included; Ctrl-] then ends the guest
     #[arg(long, help_heading = "Devices")]
@@ -181,6 +192,8 @@ impl Cli {
             env,
             net,
             disk,
+            net_ring,
+            no_net_ring,
             raw,
             timeout,
             grace,
@@ -223,6 +236,8 @@ impl Cli {
             },
             kvm,
             console: ConsoleConfig { input: 0, output: 1, raw },
+            net_ring: if no_net_ring { NetRing::Off } else { net_ring.unwrap_or(NetRing::Inside) },
+            as_solo5: false,
             verbose,
             test_writable_text: false,
         };
@@ -232,12 +247,12 @@ impl Cli {
 
 impl From<Disk> for DiskConfig {
     fn from(disk: Disk) -> Self {
-        let Disk { name, file, read_only, direct } = disk;
+        let Disk { name, file, read_only, direct, block_size } = disk;
         let source = match file {
             FileOrFd::Path(path) => DiskSource::Path(path),
             FileOrFd::Fd(number) => DiskSource::Fd(number),
         };
-        Self { name, source, read_only, direct }
+        Self { name, source, read_only, direct, block_size }
     }
 }
 
@@ -289,7 +304,7 @@ fn check_devices(nets: &[NetConfig], disks: &[Disk], kvm: &KvmSource) -> Result<
             NetSource::Tap(_) => {}
         }
     }
-    for Disk { name, file, read_only: _, direct: _ } in disks {
+    for Disk { name, file, read_only: _, direct: _, block_size: _ } in disks {
         if let Some(name) = name.as_deref().filter(|name| !names.insert(("--disk", name.to_owned()))) {
             return Err(usage(format!("--disk: {name} is bound twice; use each device's name once")));
         }

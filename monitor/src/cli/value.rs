@@ -3,7 +3,7 @@
 //! Each parser takes what the user wrote and gives the value or the second half of a sentence, which the caller puts behind
 //! the name of the option.
 
-use crate::config::{KvmSource, NetConfig, NetSource};
+use crate::config::{KvmSource, NetConfig, NetRing, NetSource};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -30,6 +30,8 @@ pub(super) struct Disk {
     pub(super) read_only: bool,
     /// Whether it bypasses the host's page cache.
     pub(super) direct: bool,
+    /// Bytes of a sector, for a Solo5 guest.
+    pub(super) block_size: Option<u32>,
 }
 
 /// A file that is to be opened, or that is open.
@@ -164,18 +166,20 @@ pub(super) fn net(text: &OsStr) -> Result<NetConfig, BadValue> {
     Ok(NetConfig { name, source, mac })
 }
 
-/// A block device: `[NAME=]PATH[,ro][,direct]`, PATH also as `fd:N`.
+/// A block device: `[NAME=]PATH[,ro][,direct][,sector=N]`, PATH also as `fd:N`.
 ///
 /// A path may hold any byte: only what stands before the first `=` and is a legal device name is taken as the name, and
-/// only `,ro` and `,direct` at the very end, each once and in any order, as options.
+/// only `,ro`, `,direct` and `,sector=N` at the very end, each once and in any order, as options.
 pub(super) fn disk(text: &OsStr) -> Result<Disk, BadValue> {
     let (name, rest) = device_name(text.as_bytes());
-    let (mut path, mut read_only, mut direct) = (rest, false, false);
+    let (mut path, mut read_only, mut direct, mut block_size) = (rest, false, false, None);
     loop {
         if let Some(rest) = path.strip_suffix(b",ro").filter(|_| !read_only) {
             (path, read_only) = (rest, true);
         } else if let Some(rest) = path.strip_suffix(b",direct").filter(|_| !direct) {
             (path, direct) = (rest, true);
+        } else if let Some((rest, number)) = sector_option(path).filter(|_| block_size.is_none()) {
+            (path, block_size) = (rest, Some(sector(OsStr::from_bytes(number))?));
         } else {
             break;
         }
@@ -190,7 +194,36 @@ pub(super) fn disk(text: &OsStr) -> Result<Disk, BadValue> {
         }
         None => FileOrFd::Path(OsStr::from_bytes(path).into()),
     };
-    Ok(Disk { name, file, read_only, direct })
+    Ok(Disk { name, file, read_only, direct, block_size })
+}
+
+/// What stands before a `,sector=` that is the last option, and its value.
+fn sector_option(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let comma = text.iter().rposition(|&byte| byte == b',')?;
+    let (before, option) = text.split_at_checked(comma)?;
+    Some((before, option.strip_prefix(b",sector=")?))
+}
+
+/// The bytes of a sector: a power of two from 512 to 32768.
+pub(super) fn sector(text: &OsStr) -> Result<u32, BadValue> {
+    let number =
+        number_and_suffix(text).filter(|(_, suffix)| suffix.is_empty()).and_then(|(number, _)| number);
+    let size = number.and_then(|number| u32::try_from(number).ok());
+    size.filter(|size| size.is_power_of_two() && (512..=32768).contains(size)).ok_or_else(|| {
+        BadValue(format!(
+            "'{}' is not the size of a sector, which is a power of two from 512 to 32768",
+            text.display()
+        ))
+    })
+}
+
+/// Where a Solo5 guest's net ring lies.
+pub(super) fn net_ring(text: &OsStr) -> Result<NetRing, BadValue> {
+    match text.as_bytes() {
+        b"inside" => Ok(NetRing::Inside),
+        b"above" => Ok(NetRing::Above),
+        _ => Err(BadValue(format!("'{}' is no place for it; write inside or above", text.display()))),
+    }
 }
 
 /// The device's name before the first `=`, where there is one that is legal, and the rest.
@@ -225,7 +258,7 @@ fn descriptor(text: &[u8]) -> Result<Option<RawFd>, BadValue> {
 }
 
 /// A network interface's name, by the rules of Linux.
-fn interface(text: &OsStr) -> Result<String, BadValue> {
+pub(super) fn interface(text: &OsStr) -> Result<String, BadValue> {
     let legal = |name: &str| {
         !name.is_empty()
             && name.len() <= MAX_INTERFACE_NAME
@@ -244,7 +277,7 @@ fn interface(text: &OsStr) -> Result<String, BadValue> {
 }
 
 /// A unicast hardware address: six bytes in hexadecimal, `:` between them.
-fn hardware_address(text: &OsStr) -> Result<[u8; 6], BadValue> {
+pub(super) fn hardware_address(text: &OsStr) -> Result<[u8; 6], BadValue> {
     let byte = |part: &str| {
         let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         digits.then(|| u8::from_str_radix(part, 16).ok()).flatten()
@@ -264,7 +297,7 @@ fn hardware_address(text: &OsStr) -> Result<[u8; 6], BadValue> {
 }
 
 /// The parts before and after the first `separator`.
-fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|&byte| byte == separator)?;
     let (before, rest) = text.split_at_checked(at)?;
     Some((before, rest.get(1..)?))

@@ -147,9 +147,9 @@ fn networks() {
 /// Name, path and read-only of a disk with a path and without `,direct`.
 #[track_caller]
 fn disk_parts(text: &str) -> (Option<String>, String, bool) {
-    let Disk { name, file, read_only, direct } = disk(os(text)).unwrap();
+    let Disk { name, file, read_only, direct, block_size } = disk(os(text)).unwrap();
     let FileOrFd::Path(path) = file else { panic!("{file:?}") };
-    assert!(!direct);
+    assert!(!direct && block_size.is_none());
     (name, path.into_os_string().into_string().unwrap(), read_only)
 }
 
@@ -193,4 +193,29 @@ fn disks() {
         raw.read_only
             && matches!(raw.file, FileOrFd::Path(path) if path.as_os_str().as_bytes() == b"\xff.img")
     );
+}
+
+#[test]
+fn sectors_and_net_rings() {
+    for (text, path, read_only, direct, block_size) in [
+        ("x,sector=512", "x", false, false, Some(512)),
+        ("a=x,ro,sector=32768,direct", "x", true, true, Some(32768)),
+        ("x,sector=4096,ro", "x", true, false, Some(4096)),
+        // The last counts, and only at the end.
+        ("x,sector=512,sector=1024", "x,sector=512", false, false, Some(1024)),
+        ("x,sector=1,y", "x,sector=1,y", false, false, None),
+    ] {
+        let disk = disk(os(text)).unwrap();
+        assert_eq!(disk.file, FileOrFd::Path(path.into()), "{text}");
+        assert_eq!((disk.read_only, disk.direct, disk.block_size), (read_only, direct, block_size), "{text}");
+    }
+    for size in ["", "0", "256", "511", "1000", "65536", "4K", "-1", "99999999999999999999"] {
+        refused(
+            disk(os(&format!("x,sector={size}"))),
+            "is not the size of a sector, which is a power of two from 512 to 32768",
+        );
+    }
+    assert_eq!(net_ring(os("inside")), Ok(NetRing::Inside));
+    assert_eq!(net_ring(os("above")), Ok(NetRing::Above));
+    refused(net_ring(os("off")), "'off' is no place for it; write inside or above");
 }

@@ -1,6 +1,7 @@
 //! What devices say on standard error: few lines, whatever the guest or the host do, and never waiting for a reader.
 
 use super::nowait;
+use crate::stderr::program;
 use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// One device's log.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     device: String,
     window: Option<Instant>,
     lines: u32,
@@ -20,12 +21,12 @@ pub(super) struct Log {
 
 impl Log {
     /// A log whose lines begin with `device`.
-    pub(super) fn new(device: impl Into<String>) -> Self {
+    pub(crate) fn new(device: impl Into<String>) -> Self {
         Self { device: device.into(), window: None, lines: 0, left_out: 0 }
     }
 
     /// Says `text` on standard error, unless there was much to say in the last second or nobody reads it.
-    pub(super) fn say(&mut self, text: fmt::Arguments<'_>) {
+    pub(crate) fn say(&mut self, text: fmt::Arguments<'_>) {
         if let Some(line) = self.line(text, Instant::now()) {
             if nowait::is_ready(libc::STDERR_FILENO, libc::POLLOUT) {
                 // Where the line would go is what failed: there is nobody left to tell.
@@ -48,9 +49,9 @@ impl Log {
         self.lines += 1;
         let left_out = std::mem::take(&mut self.left_out);
         Some(if left_out == 0 {
-            format!("ukvm-run: {}: {text}\n", self.device)
+            format!("{}: {}: {text}\n", program(), self.device)
         } else {
-            format!("ukvm-run: {}: {text} ({left_out} earlier lines left out)\n", self.device)
+            format!("{}: {}: {text} ({left_out} earlier lines left out)\n", program(), self.device)
         })
     }
 }

@@ -5,7 +5,7 @@
 
 pub mod block;
 pub mod console;
-mod log;
+pub(crate) mod log;
 pub mod net;
 mod nowait;
 pub mod open;

@@ -58,7 +58,7 @@ static MANIFEST: Manifest<'_> = Manifest {
 static OUR_NOTE: [u8; note::size(2)] = note::encode(&MANIFEST);
 
 /// The parts of a file.
-pub(super) struct Builder {
+pub(crate) struct Builder {
     pub(super) header: Elf64_Ehdr,
     pub(super) headers: Vec<Elf64_Phdr>,
     pub(super) notes: Vec<u8>,
@@ -148,7 +148,7 @@ impl Builder {
     }
 
     /// The same program at fixed addresses from `address` on, without relocations.
-    pub(super) fn fixed(address: u64) -> Self {
+    pub(crate) fn fixed(address: u64) -> Self {
         let mut builder = Self::new();
         builder.header.e_type = elf::ET_EXEC;
         builder.header.e_entry += address;
@@ -222,7 +222,7 @@ impl Builder {
     }
 
     /// The file's bytes.
-    pub(super) fn build(&mut self) -> Vec<u8> {
+    pub(crate) fn build(&mut self) -> Vec<u8> {
         self.header.e_phnum = self.headers.len() as u16;
         let mut bytes = vec![0; END as usize];
         let mut put = |at: u64, room: u64, from: &[u8]| {
@@ -256,7 +256,7 @@ impl Builder {
 }
 
 /// A file with these bytes, which is deleted when it is dropped.
-pub(super) fn file_of(bytes: &[u8]) -> TempFile {
+pub(crate) fn file_of(bytes: &[u8]) -> TempFile {
     let file = TempFile::new().unwrap();
     file.as_file().write_all(bytes).unwrap();
     file

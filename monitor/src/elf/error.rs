@@ -1,8 +1,10 @@
 //! Why a file is not a unikernel that can be run, as sentences.
 
+use super::names::{machine_name, relocation_name};
 use crate::error::{Error, ErrorKind};
 use crate::layout::{LOWEST, VIRTUAL_END};
 use std::io;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use ukvm_abi::ABI_VERSION;
 use ukvm_abi::manifest::{MAX_DEVICES, ManifestError};
@@ -16,7 +18,7 @@ pub struct ElfError {
 }
 
 impl ElfError {
-    pub(super) fn new(path: &Path, defect: Defect) -> Self {
+    pub(crate) fn new(path: &Path, defect: Defect) -> Self {
         Self { path: path.to_owned(), defect: Box::new(defect) }
     }
 
@@ -29,7 +31,7 @@ impl ElfError {
 
 impl From<ElfError> for Error {
     fn from(error: ElfError) -> Self {
-        Self::new(error.defect.kind(), error.to_string())
+        Self::caused_by(error.defect.kind(), error)
     }
 }
 
@@ -119,12 +121,95 @@ pub enum Defect {
          and linking it statically"
     )]
     OrdinaryDynamicProgram,
-    /// Built for Solo5.
+    /// Built for another target of Solo5's, by its number.
     #[error(
-        "is a Solo5 unikernel, whose ABI ukvm-run does not support; run it with solo5-hvt, or build it \
-         with the ukvm-runtime crate"
+        "is a Solo5 unikernel for {}, and ukvm-run runs those for hvt; build it for hvt (MirageOS: mirage configure -t hvt)",
+        solo5_target(*.0)
     )]
-    Solo5,
+    Solo5Target(u32),
+    /// Built for another version of the hvt ABI.
+    #[error(
+        "was built for version {0} of Solo5's hvt ABI, and this ukvm-run knows version 2; {remedy}",
+        remedy = if *.0 < 2 { "build it with Solo5 0.8 or later" } else { "update ukvm-run" }
+    )]
+    Solo5Version(u32),
+    /// A note that each Solo5 unikernel has is missing, or is not the first of a note segment.
+    #[error("has no Solo5 {0} note that begins a note segment; link it with Solo5's toolchain, 0.8 or later")]
+    Solo5NoNote(&'static str),
+    /// A note of Solo5's has an impossible size.
+    #[error(
+        "has a Solo5 {note} note of {size} bytes, and {} to {} are possible; build it again", sizes.start(), sizes.end()
+    )]
+    Solo5NoteSize {
+        /// The note.
+        note: &'static str,
+        /// The bytes that it says it has behind its header.
+        size: u32,
+        /// The bytes that it may have.
+        sizes: RangeInclusive<u32>,
+    },
+    /// A manifest of another version than 1.
+    #[error(
+        "has a Solo5 manifest of version {0}, and this ukvm-run knows version 1; {remedy}",
+        remedy = if *.0 == 0 { "build it again" } else { "update ukvm-run" }
+    )]
+    Solo5ManifestVersion(u32),
+    /// A manifest with no entries, or too many.
+    #[error(
+        "has a Solo5 manifest with {0} entries, and 1 to 64 are possible, the first of which is reserved; \
+         declare at most 63 devices"
+    )]
+    Solo5ManifestCount(u32),
+    /// A manifest whose size is not that of its entries.
+    #[error("has a Solo5 manifest of {size} bytes, and its {count} entries take {expected}; build it again")]
+    Solo5ManifestSize {
+        /// Its bytes.
+        size: usize,
+        /// The number of its entries.
+        count: u32,
+        /// The bytes that it should have.
+        expected: usize,
+    },
+    /// The manifest's first entry is not the one that is reserved.
+    #[error("has a Solo5 manifest that does not begin with the reserved entry; build it again")]
+    Solo5FirstEntry,
+    /// A device's name has no end. By the device's handle.
+    #[error("declares a device with a name of more than 67 bytes (the device with handle {0}); rename it")]
+    Solo5Name(u32),
+    /// A device is attached before anybody could. By the device's handle.
+    #[error(
+        "has a Solo5 manifest that says of the device with handle {0} that it is attached already; build it \
+         again"
+    )]
+    Solo5Attached(u32),
+    /// A device of a type that hvt does not have.
+    #[error(
+        "declares a device '{name}' of type {kind:#x}, which this ukvm-run does not know; declare it as \
+         BLOCK_BASIC or NET_BASIC, or update ukvm-run"
+    )]
+    Solo5DeviceType {
+        /// The device's name.
+        name: String,
+        /// The type's number.
+        kind: u32,
+    },
+    /// An hvt unikernel that is position-independent.
+    #[error(
+        "is position-independent, and a Solo5 hvt unikernel has fixed addresses (ET_EXEC); link it with \
+         Solo5's toolchain"
+    )]
+    Solo5Position,
+    /// A segment of an hvt unikernel lies where there is no place for one.
+    #[error(
+        "has a segment at {address:#x} that is not inside {:#x} to {:#x}, the addresses for a Solo5 hvt \
+         unikernel; link it with Solo5's toolchain", place.start, place.end
+    )]
+    Solo5Place {
+        /// Its address.
+        address: u64,
+        /// Where it may lie.
+        place: Range<u64>,
+    },
     /// A note that does not fit in its segment.
     #[error(
         "has a malformed note segment: the note at byte {0:#x} of the file runs past its end; build it again"
@@ -341,75 +426,15 @@ fn manifest_sentence(error: ManifestError) -> String {
     }
 }
 
-/// The usual name of an `e_machine`.
-fn machine_name(machine: u16) -> String {
-    use linux_loader::elf;
-    match machine {
-        elf::EM_386 => "32-bit x86 (i386)",
-        elf::EM_AARCH64 => "aarch64",
-        elf::EM_ARM => "32-bit ARM",
-        elf::EM_RISCV => "RISC-V",
-        elf::EM_PPC => "32-bit PowerPC",
-        elf::EM_PPC64 => "powerpc64",
-        elf::EM_S390 => "s390x",
-        elf::EM_MIPS => "MIPS",
-        elf::EM_LOONGARCH => "loongarch64",
-        elf::EM_SPARCV9 => "sparc64",
-        elf::EM_BPF => "BPF",
-        _ => return format!("machine number {machine}"),
+/// What a target of Solo5's is called, with what it is.
+fn solo5_target(target: u32) -> String {
+    match target {
+        2 => "spt, a Linux process that seccomp confines",
+        3 => "virtio, a whole virtual machine such as QEMU's",
+        4 => "muen, the Muen separation kernel",
+        5 => "genode, the Genode framework",
+        6 => "xen, the Xen hypervisor",
+        _ => return format!("target number {target}, which this ukvm-run does not know"),
     }
     .into()
-}
-
-/// The name of a relocation type in the x86-64 psABI, table "Relocation Types".
-fn relocation_name(kind: u32) -> String {
-    const NAMES: [&str; 43] = [
-        "NONE",
-        "64",
-        "PC32",
-        "GOT32",
-        "PLT32",
-        "COPY",
-        "GLOB_DAT",
-        "JUMP_SLOT",
-        "RELATIVE",
-        "GOTPCREL",
-        "32",
-        "32S",
-        "16",
-        "PC16",
-        "8",
-        "PC8",
-        "DTPMOD64",
-        "DTPOFF64",
-        "TPOFF64",
-        "TLSGD",
-        "TLSLD",
-        "DTPOFF32",
-        "GOTTPOFF",
-        "TPOFF32",
-        "PC64",
-        "GOTOFF64",
-        "GOTPC32",
-        "GOT64",
-        "GOTPCREL64",
-        "GOTPC64",
-        "GOTPLT64",
-        "PLTOFF64",
-        "SIZE32",
-        "SIZE64",
-        "GOTPC32_TLSDESC",
-        "TLSDESC_CALL",
-        "TLSDESC",
-        "IRELATIVE",
-        "RELATIVE64",
-        "PC32_BND",
-        "PLT32_BND",
-        "GOTPCRELX",
-        "REX_GOTPCRELX",
-    ];
-    match NAMES.get(kind as usize) {
-        Some(name) => format!("R_X86_64_{name}"),
-        None => format!("number {kind}"),
-    }
 }

@@ -1,23 +1,26 @@
 //! The program's file: opened without side effects, read in checked pieces.
 
 use super::error::Defect;
-use crate::memory::Memory;
+use crate::memory::{Memory, PAGE};
 use std::fs::{File, FileType, OpenOptions};
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+/// What does not change is mapped rather than read from this many bytes on. Reading costs 0.2 µs for each KiB and more for large ones, all of
+/// it before the first instruction; mapping costs a few microseconds at once, and some more for each page that is touched.
+const MAP_FROM: u64 = 64 << 10;
+
 /// An open regular file.
 #[derive(Debug)]
-pub(super) struct ElfFile {
+pub(crate) struct ElfFile {
     file: File,
     /// Bytes when it was opened.
     length: u64,
 }
 
 impl ElfFile {
-    pub(super) fn open(path: &Path) -> Result<Self, Defect> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Defect> {
         // O_NONBLOCK: opening a FIFO must not wait for a writer. It changes nothing for a regular file.
         let file = OpenOptions::new()
             .read(true)
@@ -35,12 +38,12 @@ impl ElfFile {
     }
 
     /// The file's size in bytes.
-    pub(super) const fn len(&self) -> u64 {
+    pub(crate) const fn len(&self) -> u64 {
         self.length
     }
 
     /// Fails unless `size` bytes from `offset` on are in the file. `part` names them.
-    pub(super) fn check(&self, offset: u64, size: u64, part: &'static str) -> Result<(), Defect> {
+    pub(crate) fn check(&self, offset: u64, size: u64, part: &'static str) -> Result<(), Defect> {
         let end = u128::from(offset) + u128::from(size);
         if end > u128::from(self.length) {
             return Err(Defect::Truncated { part, end, length: self.length });
@@ -49,14 +52,14 @@ impl ElfFile {
     }
 
     /// Fills `buffer` from `offset` on. `part` names what is read.
-    pub(super) fn read(&self, offset: u64, buffer: &mut [u8], part: &'static str) -> Result<(), Defect> {
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8], part: &'static str) -> Result<(), Defect> {
         let size = buffer.len() as u64;
         self.check(offset, size, part)?;
         self.file.read_exact_at(buffer, offset).map_err(|error| self.failed(error, offset, size, part))
     }
 
     /// `size` bytes from `offset` on, at most `limit`.
-    pub(super) fn read_vec(
+    pub(crate) fn read_vec(
         &self,
         offset: u64,
         size: u64,
@@ -74,7 +77,7 @@ impl ElfFile {
 
     /// The string at `offset`, for a message: as far as its NUL, the file's end or `limit` bytes, without
     /// control characters.
-    pub(super) fn read_string(&self, offset: u64, limit: u64) -> Option<String> {
+    pub(crate) fn read_string(&self, offset: u64, limit: u64) -> Option<String> {
         let size = self.length.checked_sub(offset)?.min(limit);
         let mut bytes = vec![0; size as usize];
         self.read(offset, &mut bytes, "string").ok()?;
@@ -82,26 +85,33 @@ impl ElfFile {
         Some(printable(&String::from_utf8_lossy(text))).filter(|text| !text.is_empty())
     }
 
-    /// Reads `size` bytes from `offset` on straight into guest memory at `gpa`.
-    pub(super) fn read_into_guest(
+    /// Brings `size` bytes from `offset` on to guest memory at `gpa`. Where they are `constant`, whole pages of large ones are mapped, so that the
+    /// cost does not grow with them.
+    pub(crate) fn load(
         &self,
         offset: u64,
         size: u64,
-        memory: &Memory,
+        constant: bool,
+        memory: &mut Memory,
         gpa: u64,
     ) -> Result<(), Defect> {
+        let mapped = if constant { self.map(offset, size, memory, gpa) } else { 0 };
+        let (offset, size, gpa) = (offset + mapped, size - mapped, gpa + mapped);
+        memory.populate(&(gpa / PAGE * PAGE..(gpa + size).next_multiple_of(PAGE)));
         memory
             .read_file(gpa..gpa + size, &self.file, offset)
             .map_err(|error| self.failed(error, offset, size, "segment data"))
     }
 
-    /// Has `range` of guest memory come from `offset` on. Whether it does: not every file system has its files mapped.
-    pub(super) fn map_into_guest(&self, offset: u64, memory: &mut Memory, range: Range<u64>) -> bool {
-        memory.map_file(range, &self.file, offset).is_ok()
+    /// Maps what may be mapped: whole pages from the start on. How many bytes that are; not every file system has its files mapped.
+    fn map(&self, offset: u64, size: u64, memory: &mut Memory, gpa: u64) -> u64 {
+        let size = size / PAGE * PAGE;
+        let may = gpa.is_multiple_of(PAGE) && offset.is_multiple_of(PAGE) && size >= MAP_FROM;
+        if may && memory.map_file(gpa..gpa + size, &self.file, offset).is_ok() { size } else { 0 }
     }
 
     /// Whether it has become shorter since it was opened.
-    pub(super) fn was_cut(&self) -> bool {
+    pub(crate) fn was_cut(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| metadata.len() < self.length)
     }
 
@@ -116,7 +126,7 @@ impl ElfFile {
 }
 
 /// `text` with control characters replaced, so that a file cannot write escape sequences to a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
@@ -135,6 +145,6 @@ fn kind_of(kind: FileType) -> &'static str {
 }
 
 /// The little-endian words of `bytes`, `N` at a time; a shorter rest is left out.
-pub(super) fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u64; N]> {
+pub(crate) fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u64; N]> {
     bytes.as_chunks::<8>().0.as_chunks::<N>().0.iter().map(|chunk| chunk.map(u64::from_le_bytes))
 }

@@ -46,7 +46,7 @@ fn read_identified(file: &ElfFile) -> Result<Elf64_Ehdr, Defect> {
 }
 
 /// Reads the file header of a program for this machine.
-pub(super) fn read(file: &ElfFile) -> Result<Elf64_Ehdr, Defect> {
+pub(crate) fn read(file: &ElfFile) -> Result<Elf64_Ehdr, Defect> {
     let header = read_identified(file)?;
     if header.e_machine != elf::EM_X86_64 {
         return Err(Defect::Machine(header.e_machine));
@@ -64,7 +64,7 @@ pub(super) fn read(file: &ElfFile) -> Result<Elf64_Ehdr, Defect> {
 }
 
 /// Reads the program header table.
-pub(super) fn read_program_headers(file: &ElfFile, header: &Elf64_Ehdr) -> Result<Vec<Elf64_Phdr>, Defect> {
+pub(crate) fn read_program_headers(file: &ElfFile, header: &Elf64_Ehdr) -> Result<Vec<Elf64_Phdr>, Defect> {
     let count = header.e_phnum;
     if count == 0 {
         return Err(Defect::NoSegments);

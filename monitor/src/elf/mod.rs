@@ -13,8 +13,9 @@
 
 mod dynamic;
 mod error;
-mod file;
-mod header;
+pub(crate) mod file;
+pub(crate) mod header;
+mod names;
 mod note;
 mod relocate;
 mod segments;
@@ -22,21 +23,17 @@ pub mod symbols;
 
 pub use crate::layout::Rights;
 pub use error::{Defect, ElfError};
-pub use note::{Declared, Manifest};
+pub use note::{Access, Declared, Manifest};
 pub use segments::Segment;
 
 use crate::memory::{Memory, PAGE};
 use file::ElfFile;
-use linux_loader::elf::{self, Elf64_Phdr};
+use linux_loader::elf::{self, Elf64_Ehdr, Elf64_Phdr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The largest alignment that a segment may ask for: that of a large page.
 pub const MAX_ALIGNMENT: u64 = crate::memory::LARGE_PAGE;
-
-/// A segment that does not change is mapped rather than read from this many bytes on. Reading costs 0.2 µs for each KiB and more for large ones,
-/// all of it before the first instruction; mapping costs a few microseconds at once, and some more for each page that is touched.
-const MAP_FROM: u64 = 64 << 10;
 
 /// The most bytes of an interpreter's name that are shown.
 const MAX_INTERPRETER: u64 = 256;
@@ -65,15 +62,24 @@ impl Image {
     ///
     /// An [`ElfError`] that says what is wrong with the file, or that it could not be read.
     pub fn open(path: &Path) -> Result<Self, ElfError> {
-        Self::check(path).map_err(|defect| ElfError::new(path, defect))
+        let check = || {
+            let file = ElfFile::open(path)?;
+            let header = header::read(&file)?;
+            let headers = header::read_program_headers(&file, &header)?;
+            Self::check(path, file, &header, &headers)
+        };
+        check().map_err(|defect| ElfError::new(path, defect))
     }
 
-    fn check(path: &Path) -> Result<Self, Defect> {
-        let file = ElfFile::open(path)?;
-        let header = header::read(&file)?;
-        let headers = header::read_program_headers(&file, &header)?;
-        let interpreter = header::only(&headers, elf::PT_INTERP, "PT_INTERP")?;
-        let manifest = note::read_manifest(&file, &headers)?.ok_or(match interpreter {
+    /// The same for a file of which the headers are read already.
+    pub(crate) fn check(
+        path: &Path,
+        file: ElfFile,
+        header: &Elf64_Ehdr,
+        headers: &[Elf64_Phdr],
+    ) -> Result<Self, Defect> {
+        let interpreter = header::only(headers, elf::PT_INTERP, "PT_INTERP")?;
+        let manifest = note::read_manifest(&file, headers)?.ok_or(match interpreter {
             None => Defect::OrdinaryProgram,
             Some(_) => Defect::OrdinaryDynamicProgram,
         })?;
@@ -81,17 +87,17 @@ impl Image {
             let name = file.read_string(header.p_offset, header.p_filesz.min(MAX_INTERPRETER));
             return Err(Defect::Interpreter(name.unwrap_or_else(|| "(without a name)".to_owned())));
         }
-        refuse_what_needs_an_operating_system(&headers)?;
+        refuse_what_needs_an_operating_system(headers)?;
         let pie = header.e_type == elf::ET_DYN;
-        let segments = segments::check(&file, &headers, pie)?;
+        let segments = segments::check(&file, headers, pie)?;
         let entry = header.e_entry;
         let executable =
             |segment: &Segment| segment.rights.execute && (segment.address..segment.end()).contains(&entry);
         if !segments.iter().any(executable) {
             return Err(Defect::Entry(entry));
         }
-        let relro = segments::relro(&headers, &segments)?;
-        let relocations = dynamic::read(&file, &headers, &segments)?;
+        let relro = segments::relro(headers, &segments)?;
+        let relocations = dynamic::read(&file, headers, &segments)?;
         relocate::visit(&file, &segments, &relocations, |_, _| Ok(()))?;
         Ok(Self { path: path.to_owned(), file, manifest, pie, entry, segments, relro, relocations })
     }
@@ -169,21 +175,11 @@ impl Image {
         let end = gpa.checked_add(size).filter(|&end| end <= available).ok_or_else(does_not_fit)?;
         for segment in &self.segments {
             let to = gpa + (segment.address - span.start);
-            let mapped = self.map_segment(segment, memory, to);
-            let (to, offset, size) = (to + mapped, segment.file_offset + mapped, segment.file_size - mapped);
-            memory.populate(&(to / PAGE * PAGE..(to + size).next_multiple_of(PAGE)));
-            self.file.read_into_guest(offset, size, memory, to)?;
+            let constant = !segment.rights.write;
+            self.file.load(segment.file_offset, segment.file_size, constant, memory, to)?;
         }
         let image = memory.at(gpa..end).map_err(|_| does_not_fit())?;
         relocate::apply(&self.file, &self.segments, &self.relocations, &image, span.start, bias)
-    }
-
-    /// Maps what may be mapped of a segment whose first byte is to be at `to`: whole pages from its start on. How many bytes that are.
-    fn map_segment(&self, segment: &Segment, memory: &mut Memory, to: u64) -> u64 {
-        let size = segment.file_size / PAGE * PAGE;
-        let starts_a_page = to.is_multiple_of(PAGE) && segment.file_offset.is_multiple_of(PAGE);
-        let may = !segment.rights.write && starts_a_page && size >= MAP_FROM;
-        if may && self.file.map_into_guest(segment.file_offset, memory, to..to + size) { size } else { 0 }
     }
 }
 
@@ -199,7 +195,7 @@ fn refuse_what_needs_an_operating_system(headers: &[Elf64_Phdr]) -> Result<(), D
 }
 
 #[cfg(test)]
-mod builder;
+pub(crate) mod builder;
 #[cfg(test)]
 mod load_tests;
 #[cfg(test)]

@@ -9,13 +9,11 @@ use vm_memory::ByteValued;
 
 /// The most bytes of a note segment. The largest ukvm note has about 3,000.
 const MAX_NOTES: u64 = 64 << 10;
-/// Owner of the notes in a Solo5 unikernel.
-const SOLO5_OWNER: &[u8] = b"Solo5\0";
 
 /// What the unikernel says that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The version of the ABI that it was built for, 1 to [`ABI_VERSION`](ukvm_abi::ABI_VERSION).
+    /// The version of its ABI that it was built for: 1 to [`ABI_VERSION`](ukvm_abi::ABI_VERSION), or that of Solo5's hvt ABI.
     pub abi_version: u32,
     /// Least guest memory in bytes; 0: any.
     pub min_memory: u64,
@@ -25,16 +23,27 @@ pub struct Manifest {
     pub devices: Vec<Declared>,
 }
 
+/// What a unikernel does with a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It only reads.
+    Read,
+    /// It writes as well.
+    Write,
+    /// Its ABI does not say: it gets what the user gives.
+    Unsaid,
+}
+
 /// A device that the unikernel declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
     /// What it is.
     pub kind: DeviceKind,
-    /// Whether a block device is written to.
-    pub writable: bool,
+    /// What it does with a block device; [`Access::Read`] for a network device.
+    pub access: Access,
     /// Whether the unikernel can run without it.
     pub optional: bool,
-    /// Its name, unique among the devices of its kind: 1 to 32 of `A-Z a-z 0-9 - _ .`.
+    /// Its name without control characters. In our ABI it is unique among the devices of its kind, and 1 to 32 of `A-Z a-z 0-9 - _ .`.
     pub name: String,
     /// The features that it can make use of: any bits.
     pub features: u64,
@@ -44,7 +53,7 @@ impl From<ManifestView<'_>> for Manifest {
     fn from(view: ManifestView<'_>) -> Self {
         let devices = view.devices().map(|device| Declared {
             kind: device.kind,
-            writable: device.flags & WRITABLE != 0,
+            access: if device.flags & WRITABLE == 0 { Access::Read } else { Access::Write },
             optional: device.flags & OPTIONAL != 0,
             name: device.name.to_owned(),
             features: device.features,
@@ -61,7 +70,6 @@ impl From<ManifestView<'_>> for Manifest {
 /// Finds the ukvm note and reads the manifest in it; `None` where the program has no such note.
 pub(super) fn read_manifest(file: &ElfFile, headers: &[Elf64_Phdr]) -> Result<Option<Manifest>, Defect> {
     let mut manifest = None;
-    let mut solo5 = false;
     for segment in headers.iter().filter(|header| header.p_type == PT_NOTE) {
         let bytes = file.read_vec(segment.p_offset, segment.p_filesz, MAX_NOTES, "note segment")?;
         // Notes are padded to 4 bytes, but to 8 in a segment that is aligned so (gABI, "Note Sections", and
@@ -78,11 +86,10 @@ pub(super) fn read_manifest(file: &ElfFile, headers: &[Elf64_Phdr]) -> Result<Op
                     return Err(Defect::Repeated("ukvm note"));
                 }
             }
-            solo5 |= note.owner == SOLO5_OWNER;
             at += size;
         }
     }
-    if manifest.is_none() && solo5 { Err(Defect::Solo5) } else { Ok(manifest) }
+    Ok(manifest)
 }
 
 struct Note<'a> {

@@ -37,7 +37,12 @@ impl<'a> Symbols<'a> {
     /// that is no reason to lose a fault report.
     #[must_use]
     pub fn read(image: &'a Image) -> Self {
-        let mut symbols = Self { file: &image.file, functions: Vec::new(), names: (0, 0) };
+        Self::of_file(&image.file)
+    }
+
+    /// The same of an ELF file, whatever its ABI.
+    pub(crate) fn of_file(file: &'a ElfFile) -> Self {
+        let mut symbols = Self { file, functions: Vec::new(), names: (0, 0) };
         if symbols.read_tables().is_err() {
             symbols.functions.clear();
         }

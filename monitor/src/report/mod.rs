@@ -79,6 +79,11 @@ enum What {
     Ring { field: usize, value: u32 },
     Physical { address: String, write: bool },
     Disk { device: usize },
+    Hypercall { number: u16 },
+    Access { address: String, bytes: u64 },
+    NetRing { index: &'static str, value: u32 },
+    Privileged { instruction: Box<str> },
+    Halted,
     Program,
     TripleFault,
     Unrunnable { reason: u64 },
@@ -128,7 +133,7 @@ impl From<&Cause> for End {
 impl From<&FaultReport> for Fault {
     fn from(report: &FaultReport) -> Self {
         let FaultReport { fault, sentence: _, registers: Registers { general, cr2 }, callers } = report;
-        let what = match *fault {
+        let what = match fault.clone() {
             fault::Fault::Exception { vector, error, address } => What::Exception {
                 vector,
                 error_code: hex(error),
@@ -139,6 +144,11 @@ impl From<&FaultReport> for Fault {
             fault::Fault::Ring(Corrupt { field, value }) => What::Ring { field, value },
             fault::Fault::Physical { gpa, write } => What::Physical { address: hex(gpa), write },
             fault::Fault::Disk { device } => What::Disk { device: device + 1 },
+            fault::Fault::Hypercall(number) => What::Hypercall { number },
+            fault::Fault::Access { address, length } => What::Access { address: hex(address), bytes: length },
+            fault::Fault::NetRing { index, value } => What::NetRing { index, value },
+            fault::Fault::Privileged { name, .. } => What::Privileged { instruction: name },
+            fault::Fault::Halted { .. } => What::Halted,
             fault::Fault::Program => What::Program,
             fault::Fault::TripleFault => What::TripleFault,
             fault::Fault::Unrunnable { reason } => What::Unrunnable { reason },

@@ -105,8 +105,13 @@ fn a_path_that_cannot_be_written_is_found_before_anything_runs() {
 fn what_the_guest_needs_is_not_overwritten() {
     let file = TemporaryFile::new("disk");
     fs::write(&file.0, "data").unwrap();
-    let disk =
-        DiskConfig { name: None, source: DiskSource::Path(file.0.clone()), read_only: false, direct: false };
+    let disk = DiskConfig {
+        name: None,
+        source: DiskSource::Path(file.0.clone()),
+        read_only: false,
+        direct: false,
+        block_size: None,
+    };
     let as_disk = Config { disks: vec![disk], ..Config::new("app.elf") };
     for config in [as_disk, Config::new(&file.0)] {
         let error = ReportFile::create(&file.0, &config).unwrap_err();

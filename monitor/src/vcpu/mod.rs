@@ -11,7 +11,6 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
 use std::io;
-use ukvm_abi::doorbell;
 
 /// The time stamp counter's model-specific register (AMD64 APM, volume 2, section 13.2.4).
 const MSR_TSC: u32 = 0x10;
@@ -20,22 +19,35 @@ const MSR_TSC: u32 = 0x10;
 #[derive(Debug)]
 pub struct Vcpu {
     fd: VcpuFd,
+    /// Whether the guest may use AVX and its like.
+    xsave: bool,
+    /// Whether a guest that sets AC in its flags has its alignment checked.
+    alignment_checks: bool,
+    /// Whether the run structure has the registers after each run.
+    tells_registers: bool,
 }
 
 /// Why the guest stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It rang the doorbell with this value.
-    Doorbell(u32),
+    /// It wrote a value to an I/O port.
+    Out {
+        /// The port.
+        port: u16,
+        /// Bytes of the value: 1, 2 or 4.
+        width: u8,
+        /// The value.
+        value: u32,
+    },
     /// An exception with this vector has reached its stub.
     Exception(u8),
-    /// It used a port other than the doorbell, or the doorbell in another way.
+    /// It used an I/O port in another way: by `IN`, or by an instruction on a string.
     Port {
         /// The port.
         port: u16,
         /// Bytes of one access.
         width: u8,
-        /// `OUT` rather than `IN`.
+        /// `OUTS` rather than `IN` or `INS`.
         write: bool,
     },
     /// It touched a guest-physical address where there is no memory, or wrote to read-only memory.
@@ -82,19 +94,49 @@ impl Vcpu {
             let remedy = remedy(error.errno());
             Error::new(ErrorKind::NoKvm, format!("KVM cannot {what}: {error}; {remedy}"))
         };
-        let mut fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
+        let fd = vm.create_vcpu(0).map_err(|error| failed("create a virtual processor", error))?;
         let xsave = cpuid::set_up(kvm, &fd, software, highest)?;
         if xsave {
             enable_extended_state(&fd).map_err(|error| failed("enable AVX", error))?;
         }
-        // KVM takes them from the run structure at the first run (Linux, virt/kvm/api.rst, section 6.74): a call for each would cost
+        let mut vcpu = Self { fd, xsave, alignment_checks: true, tells_registers: false };
+        vcpu.go_on(tables, registers, [0; 2]);
+        Ok(vcpu)
+    }
+
+    /// Whether KVM is to tell the registers with each run from the next one on, which costs each run a little and spares the calls that
+    /// ask for them.
+    pub fn tell_registers(&mut self, tell: bool) {
+        if tell != self.tells_registers {
+            for kind in [SyncReg::Register, SyncReg::SystemRegister] {
+                if tell {
+                    self.fd.set_sync_valid_reg(kind);
+                } else {
+                    self.fd.clear_sync_valid_reg(kind);
+                }
+            }
+            self.tells_registers = tell;
+        }
+    }
+
+    /// Has alignment never be checked, whatever the guest's flags say: for one that believes to have CR0.AM clear.
+    pub fn ignore_alignment(&mut self) {
+        self.alignment_checks = false;
+    }
+
+    /// Has the guest go on in ring 3 with these general registers and these bases of FS and GS.
+    pub fn go_on(&mut self, tables: &Tables, registers: &kvm_regs, [fs, gs]: [u64; 2]) {
+        // KVM takes them from the run structure at the next run (Linux, virt/kvm/api.rst, section 6.74): a call for each would cost
         // more.
-        let synced = fd.sync_regs_mut();
-        synced.sregs = state::system_registers(tables, xsave);
+        let synced = self.fd.sync_regs_mut();
+        synced.sregs = state::system_registers(tables, self.xsave);
+        (synced.sregs.fs.base, synced.sregs.gs.base) = (fs, gs);
+        if !self.alignment_checks {
+            synced.sregs.cr0 &= !state::ALIGNMENT_MASK;
+        }
         synced.regs = *registers;
-        fd.set_sync_dirty_reg(SyncReg::SystemRegister);
-        fd.set_sync_dirty_reg(SyncReg::Register);
-        Ok(Self { fd })
+        self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
+        self.fd.set_sync_dirty_reg(SyncReg::Register);
     }
 
     /// Runs the guest until it stops.
@@ -104,7 +146,9 @@ impl Vcpu {
     /// Where the host fails to run it.
     pub fn run(&mut self) -> io::Result<Exit> {
         let value = match self.fd.run() {
-            Ok(VcpuExit::IoOut(_, data)) => data.try_into().map_or(0, u32::from_le_bytes),
+            Ok(VcpuExit::IoOut(_, data)) => {
+                data.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
+            }
             Ok(_) => 0,
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
                 return Ok(Exit::Interrupted);
@@ -115,7 +159,7 @@ impl Vcpu {
         Ok(self.exit(value))
     }
 
-    /// What the run structure says, `value` being the 32 bits that an `OUT` carried.
+    /// What the run structure says, `value` being what an `OUT` carried.
     fn exit(&mut self, value: u32) -> Exit {
         let run = self.fd.get_kvm_run();
         match run.exit_reason {
@@ -125,10 +169,10 @@ impl Vcpu {
                 let write = u32::from(io.direction) == KVM_EXIT_IO_OUT;
                 let vector = io.port.wrapping_sub(STUB_PORT);
                 match (io.port, io.size, io.count) {
-                    (doorbell::PORT, 4, 1) if write => Exit::Doorbell(value),
                     (_, 1, 1) if write && vector < u16::from(VECTORS) && self.in_stub() => {
                         Exit::Exception(vector as u8)
                     }
+                    (port, width @ 1..=4, 1) if write => Exit::Out { port, width, value },
                     (port, width, _) => Exit::Port { port, width, write },
                 }
             }
@@ -168,7 +212,8 @@ impl Vcpu {
 
     /// Whether the processor runs a stub. The guest can write to the stubs' ports, too, but only at privilege level 3.
     fn in_stub(&self) -> bool {
-        self.fd.get_sregs().is_ok_and(|sregs| sregs.cs.selector == KERNEL_CODE)
+        let system = if self.tells_registers { Ok(self.fd.sync_regs().sregs) } else { self.fd.get_sregs() };
+        system.is_ok_and(|system| system.cs.selector == KERNEL_CODE)
     }
 
     /// The general and the system registers.
@@ -177,6 +222,10 @@ impl Vcpu {
     ///
     /// What KVM says.
     pub fn registers(&self) -> io::Result<(kvm_regs, kvm_sregs)> {
+        if self.tells_registers {
+            let synced = self.fd.sync_regs();
+            return Ok((synced.regs, synced.sregs));
+        }
         let failed = |error: kvm_ioctls::Error| io::Error::from_raw_os_error(error.errno());
         Ok((self.fd.get_regs().map_err(failed)?, self.fd.get_sregs().map_err(failed)?))
     }

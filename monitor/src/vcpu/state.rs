@@ -17,6 +17,9 @@ const EFER: u64 = 0xd00;
 /// IOPL 3 and the bit that is always 1; interrupts are off.
 const RFLAGS: u64 = 0x3002;
 
+/// In CR0: AM, with which a guest that sets AC in its flags is told of misaligned accesses.
+pub const ALIGNMENT_MASK: u64 = 1 << 18;
+
 /// System registers for `tables`. `xsave` says whether the guest may use AVX and its like.
 #[must_use]
 pub fn system_registers(tables: &Tables, xsave: bool) -> kvm_sregs {

@@ -8,16 +8,19 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
+use ukvm::abi::ukvm::dispatch::{Dispatch, Parts};
+use ukvm::abi::{Abi, Stop};
 use ukvm::clock::ClockPage;
 use ukvm::config::{ConsoleConfig, DiskConfig, DiskSource};
 use ukvm::device::block::{Block, BlockBackend, Worker};
 use ukvm::device::console::Console;
 use ukvm::device::{Completions, Counters, Device, DeviceRequest};
-use ukvm::dispatch::{Dispatch, Parts, Stop};
 use ukvm::fault::Fault;
 use ukvm::interrupt::{Interrupts, Timer};
 use ukvm::layout::{Layout, Rights, Wishes};
 use ukvm::memory::{Memory, PAGE, SharedArea};
+use ukvm::observe::counts::ExitCounts;
+use ukvm_abi::doorbell::{Function, PORT};
 use ukvm_abi::request::{Opcode, Request, Status};
 use ukvm_abi::ring::{AREA_SIZE, DEADLINE, GuestRing, HEADER_SIZE, MonitorRing, Shape, SharedWords};
 use vm_memory::VolatileSlice;
@@ -135,7 +138,7 @@ fn worker() -> &'static Arc<Worker> {
 
 fn disk(read_only: bool) -> Option<Box<dyn Device>> {
     let source = DiskSource::Backend(Box::new(Ram { bytes: Mutex::new(vec![PATTERN; DISK]), read_only }));
-    let config = DiskConfig { name: None, source, read_only, direct: false };
+    let config = DiskConfig { name: None, source, read_only, direct: false, block_size: None };
     Some(Box::new(Block::open(config, worker()).expect("a disk")))
 }
 
@@ -257,7 +260,11 @@ impl Guest {
                     return Ok(self.dispatch.interrupted().err());
                 }
                 1 => drop(self.dispatch.panic_message()),
-                _ => self.dispatch.clock(),
+                _ => {
+                    let clock = Function::Clock.encode(0);
+                    let stop = self.dispatch.out(PORT, 4, clock, &mut ExitCounts::default());
+                    return Ok(stop.err());
+                }
             },
             14 if self.hostile => {
                 let field = usize::from(input.arbitrary::<u8>()?) % (HEADER_SIZE / 64) * 64;

@@ -23,7 +23,13 @@ impl Image {
     }
 
     pub(super) fn config(&self, read_only: bool) -> DiskConfig {
-        DiskConfig { name: None, source: DiskSource::Path(self.0.clone()), read_only, direct: false }
+        DiskConfig {
+            name: None,
+            source: DiskSource::Path(self.0.clone()),
+            read_only,
+            direct: false,
+            block_size: None,
+        }
     }
 
     fn open(&self, read_only: bool) -> Result<Block, Error> {
@@ -48,7 +54,8 @@ fn in_memory(size: u64) -> File {
 }
 
 fn of_descriptor(fd: RawFd, read_only: bool) -> Result<Block, Error> {
-    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only, direct: false };
+    let config =
+        DiskConfig { name: None, source: DiskSource::Fd(fd), read_only, direct: false, block_size: None };
     Block::open(config, &Arc::new(Worker::start().unwrap()))
 }
 
@@ -118,6 +125,7 @@ fn scripted() -> (Arc<Script>, Rig<Block>) {
         source: DiskSource::Backend(backend),
         read_only: false,
         direct: false,
+        block_size: None,
     };
     let block = Block::open(config, &Arc::new(Worker::start().unwrap())).unwrap();
     (script, Rig::new(block))
@@ -334,7 +342,7 @@ fn disks_that_cannot_be_opened() {
     let open = |path: &str| {
         let source = DiskSource::Path(path.into());
         Block::open(
-            DiskConfig { name: None, source, read_only: false, direct: false },
+            DiskConfig { name: None, source, read_only: false, direct: false, block_size: None },
             &Arc::new(Worker::start().unwrap()),
         )
     };
@@ -468,7 +476,7 @@ fn a_block_device_of_the_host() {
         return skip(&format!("{path} can't be used: {}", io::Error::last_os_error()));
     }
     let source = DiskSource::Path(path.into());
-    let config = DiskConfig { name: None, source, read_only: false, direct: false };
+    let config = DiskConfig { name: None, source, read_only: false, direct: false, block_size: None };
     let opened = Block::open(config, &Arc::new(Worker::start().unwrap()));
     // The device goes away when the last one closes it, however this test ends.
     // SAFETY: the request takes no argument.

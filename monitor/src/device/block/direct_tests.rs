@@ -164,7 +164,7 @@ fn a_descriptor_must_be_direct_as_well() {
     let open = |flags, direct| {
         let file = File::options().read(true).custom_flags(flags).open(&image.0).unwrap();
         let source = DiskSource::Fd(file.as_raw_fd());
-        let config = DiskConfig { name: None, source, read_only: true, direct };
+        let config = DiskConfig { name: None, source, read_only: true, direct, block_size: None };
         Block::open(config, &Arc::new(Worker::start().unwrap())).map(|block| block.way())
     };
     assert_eq!(open(libc::O_DIRECT, true).unwrap(), ", direct through io_uring");

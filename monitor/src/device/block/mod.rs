@@ -68,25 +68,12 @@ impl Block {
     ///
     /// One sentence where it is missing (66), not permitted (77), in use, of a wrong type or of a wrong size (78).
     pub fn open(config: DiskConfig, worker: &Arc<Worker>) -> Result<Self, Error> {
-        let (backend, label): (Arc<dyn BlockBackend>, String) = match config.source {
-            DiskSource::Path(path) => (
-                Arc::new(FileBackend::open(&path, config.read_only, config.direct)?),
-                path.display().to_string(),
-            ),
-            DiskSource::Fd(fd) => (
-                Arc::new(FileBackend::of_descriptor(fd, config.read_only, config.direct)?),
-                format!("fd:{fd}"),
-            ),
-            DiskSource::Backend(backend) => {
-                (Arc::from(backend), config.name.unwrap_or_else(|| "backend".into()))
-            }
-        };
+        let Disk { backend, read_only, label } = open(config)?;
         let (capacity, block_size) = (backend.capacity(), backend.block_size());
-        check_size(&label, capacity, block_size)?;
         // Where the host forbids it, as many containers do, the worker does the same one at a time.
         let uring = backend.direct().and_then(|_| Uring::new().ok());
         Ok(Self {
-            read_only: config.read_only || backend.is_read_only(),
+            read_only,
             backend,
             capacity,
             block_size,
@@ -273,6 +260,37 @@ impl Block {
     }
 }
 
+/// What is behind a disk, opened.
+#[derive(Debug)]
+pub struct Disk {
+    /// What holds its bytes: at least one block, and whole blocks.
+    pub backend: Arc<dyn BlockBackend>,
+    /// Whether it may only be read.
+    pub read_only: bool,
+    /// What the user calls it.
+    pub label: String,
+}
+
+/// Opens what is behind a disk.
+///
+/// # Errors
+///
+/// One sentence where it is missing (66), not permitted (77), in use, of a wrong type or of a wrong size (78).
+pub fn open(config: DiskConfig) -> Result<Disk, Error> {
+    let (backend, label): (Arc<dyn BlockBackend>, String) = match config.source {
+        DiskSource::Path(path) => {
+            (Arc::new(FileBackend::open(&path, config.read_only, config.direct)?), path.display().to_string())
+        }
+        DiskSource::Fd(fd) => {
+            (Arc::new(FileBackend::of_descriptor(fd, config.read_only, config.direct)?), format!("fd:{fd}"))
+        }
+        DiskSource::Backend(backend) => (Arc::from(backend), config.name.unwrap_or_else(|| "backend".into())),
+    };
+    check_size(&label, backend.capacity(), backend.block_size())?;
+    let read_only = config.read_only || backend.is_read_only();
+    Ok(Disk { backend, read_only, label })
+}
+
 /// How far a request came without waiting.
 #[derive(Debug)]
 enum Step {
@@ -341,28 +359,73 @@ fn earlier_flush_failed() -> io::Error {
     io::Error::other("an earlier flush has failed, so that nobody knows what the disk holds")
 }
 
-fn check_size(label: &str, capacity: u64, block_size: u32) -> Result<(), Error> {
-    let unit = u64::from(block_size);
-    let bad = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
+/// What is wrong with the size of a disk.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    /// A block of a backend has an impossible size.
+    #[error("disk `{label}` has a block size of {size} bytes: use one with a power of two from 512 on")]
+    Block {
+        /// The disk.
+        label: String,
+        /// The size in bytes.
+        size: u32,
+    },
+    /// A Solo5 guest cannot be told of, or cannot use, sectors of this size.
+    #[error("disk `{label}` cannot have sectors of {size} bytes: use a power of two from {least} to 32768")]
+    Sector {
+        /// The disk.
+        label: String,
+        /// The size in bytes.
+        size: u32,
+        /// The least that it could be.
+        least: u32,
+    },
+    /// It has no byte.
+    #[error("disk `{0}` is empty: give it a size, for example with `truncate -s 64M {0}`")]
+    Empty(String),
+    /// It is larger than offsets can tell.
+    #[error("disk `{label}` has {capacity} bytes: use one with less than 2^63")]
+    TooLarge {
+        /// The disk.
+        label: String,
+        /// Its size in bytes.
+        capacity: u64,
+    },
+    /// Its last block is not whole.
+    #[error(
+        "disk `{label}` has {capacity} bytes, which is no multiple of its block size {unit}: \
+         enlarge it, for example with `truncate -s {} {label}`", capacity.next_multiple_of(u64::from(*unit))
+    )]
+    Partial {
+        /// The disk.
+        label: String,
+        /// Its size in bytes.
+        capacity: u64,
+        /// That of a block.
+        unit: u32,
+    },
+}
+
+impl From<SizeError> for Error {
+    fn from(error: SizeError) -> Self {
+        Self::caused_by(ErrorKind::BadConfig, error)
+    }
+}
+
+/// Checks that a disk has at least one block, and whole blocks.
+pub(crate) fn check_size(label: &str, capacity: u64, block_size: u32) -> Result<(), SizeError> {
+    let label = || label.to_owned();
     if !block_size.is_power_of_two() || block_size < 512 {
-        return bad(format!(
-            "disk `{label}` has a block size of {block_size} bytes: use one with a power of two from 512 on"
-        ));
+        return Err(SizeError::Block { label: label(), size: block_size });
     }
     if capacity == 0 {
-        return bad(format!(
-            "disk `{label}` is empty: give it a size, for example with `truncate -s 64M {label}`"
-        ));
+        return Err(SizeError::Empty(label()));
     }
     if capacity > i64::MAX as u64 {
-        return bad(format!("disk `{label}` has {capacity} bytes: use one with less than 2^63"));
+        return Err(SizeError::TooLarge { label: label(), capacity });
     }
-    if !capacity.is_multiple_of(unit) {
-        let enough = capacity.next_multiple_of(unit);
-        return bad(format!(
-            "disk `{label}` has {capacity} bytes, which is no multiple of its block size {unit}: \
-             enlarge it, for example with `truncate -s {enough} {label}`"
-        ));
+    if !capacity.is_multiple_of(u64::from(block_size)) {
+        return Err(SizeError::Partial { label: label(), capacity, unit: block_size });
     }
     Ok(())
 }

@@ -13,12 +13,13 @@ use crate::config::{NetConfig, NetSource};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{GuestBuffer, Memory};
 use crate::spin::SPIN;
+use interface::Interfaces;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tap::Tap;
+use tap::{Framing, Tap};
 use ukvm_abi::net::{self, LONGEST, RECORD_HEADER};
 use ukvm_abi::request::{NET_HEADERS_SIZE, Opcode, Status};
 
@@ -52,6 +53,12 @@ struct Pending {
     buffer: GuestBuffer,
 }
 
+/// Whether this network namespace has an interface of this name, as far as the kernel tells.
+#[must_use]
+pub fn exists(name: &str) -> bool {
+    Interfaces::open().and_then(|interfaces| interfaces.flags(name)).is_ok_and(|flags| flags.is_some())
+}
+
 impl Net {
     /// Attaches what is behind a network device. An interface that does not exist is made, brought up, and vanishes with this
     /// value. `offered` are the [features](ukvm_abi::net) that the guest can make use of.
@@ -61,6 +68,20 @@ impl Net {
     /// One sentence where there are no TAPs here (66), this is not permitted (77), the name can't be one (64), or the interface
     /// is in use, of another kind, or the hardware address is that of a group (78).
     pub fn open(config: &NetConfig, offered: u64) -> Result<Self, Error> {
+        Self::attach(config, offered, Framing::Header)
+    }
+
+    /// The same for a guest that knows no header: [`send_frame`](Self::send_frame) and [`receive_frame`](Self::receive_frame) are
+    /// for it. A descriptor may be attached without a header, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_without_header(config: &NetConfig) -> Result<Self, Error> {
+        Self::attach(config, 0, Framing::Any)
+    }
+
+    fn attach(config: &NetConfig, offered: u64, framing: Framing) -> Result<Self, Error> {
         if let Some(mac) = config.mac.filter(|&mac| !mac::is_unicast(mac)) {
             let [a, b, c, d, e, f] = mac;
             return Err(Error::new(
@@ -73,7 +94,7 @@ impl Net {
         }
         let tap = match &config.source {
             NetSource::Tap(name) => Tap::open(name)?,
-            NetSource::Fd(fd) => Tap::of_descriptor(*fd)?,
+            NetSource::Fd(fd) => Tap::of_descriptor(*fd, framing)?,
         };
         let features = net::consistent(offered);
         let features = features & !net::RECEIVE | tap.set_offloads(features & net::RECEIVE);
@@ -129,42 +150,70 @@ impl Net {
     /// Sends; `false` if that has to wait.
     fn send(&mut self, request: Pending, memory: &Memory, done: &mut dyn Completions) -> bool {
         let length = request.buffer.len();
-        let result = match self.tap.write(&memory.slice(request.buffer)) {
-            Ok(_) => {
-                self.counters.bytes_out += length as u64;
-                self.counters.requests_out += 1;
-                self.down = false;
-                Ok(length as u64)
-            }
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EAGAIN) => return false,
-                // The driver checks the header.
-                Some(libc::EINVAL) => Err(Status::Invalid),
-                // As on a wire that is not plugged in.
-                Some(libc::EIO) => {
-                    if !self.down {
-                        self.log.say(format_args!(
-                            "is down, frames are dropped: run `ip link set {} up`",
-                            self.tap.name()
-                        ));
-                    }
-                    self.down = true;
-                    self.counters.dropped += 1;
-                    Ok(length as u64)
-                }
-                Some(libc::EBADFD) => {
-                    self.note_gone();
-                    self.counters.dropped += 1;
-                    Ok(length as u64)
-                }
-                _ => Err(self.failed("send", &error)),
-            },
-        };
+        let written = self.tap.write(&memory.slice(request.buffer));
+        let Some(result) = self.sent(written, length) else { return false };
         match result {
-            Ok(value) if request.is_quiet => done.post_quietly(request.user_data, value),
-            result => done.post(request.user_data, result),
+            Ok(()) if request.is_quiet => done.post_quietly(request.user_data, length as u64),
+            result => done.post(request.user_data, result.map(|()| length as u64)),
         }
         true
+    }
+
+    /// What has become of `length` bytes that were written with this result; `None` if they have to wait.
+    fn sent(&mut self, written: io::Result<usize>, length: usize) -> Option<Result<(), Status>> {
+        let Err(error) = written else {
+            self.counters.bytes_out += length as u64;
+            self.counters.requests_out += 1;
+            self.down = false;
+            return Some(Ok(()));
+        };
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => return None,
+            // The driver checks the header.
+            Some(libc::EINVAL) => return Some(Err(Status::Invalid)),
+            // As on a wire that is not plugged in.
+            Some(libc::EIO) => {
+                if !self.down {
+                    self.log.say(format_args!(
+                        "is down, frames are dropped: run `ip link set {} up`",
+                        self.tap.name()
+                    ));
+                }
+                self.down = true;
+            }
+            Some(libc::EBADFD) => self.note_gone(),
+            _ => return Some(Err(self.failed("send", &error))),
+        }
+        self.counters.dropped += 1;
+        Some(Ok(()))
+    }
+
+    /// Sends a frame without a header, at once: where the host's queue is full, it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](Status::Io) where the host fails, [`Invalid`](Status::Invalid) where it takes no such frame.
+    pub fn send_frame(&mut self, frame: GuestBuffer, memory: &Memory) -> Result<(), Status> {
+        let written = self.tap.write_frame(&memory.slice(frame));
+        self.sent(written, frame.len()).unwrap_or_else(|| {
+            self.counters.dropped += 1;
+            Ok(())
+        })
+    }
+
+    /// Receives a frame without a header into `into`; its bytes, cut to those that fit, or 0 where none has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](Status::Io) where the host fails.
+    pub fn receive_frame(&mut self, into: GuestBuffer, memory: &Memory) -> Result<usize, Status> {
+        self.read(&mut 1, |tap| tap.read_frame(&memory.slice(into)).map(Some))
+    }
+
+    /// The descriptor that polls as readable once a frame has come; `None` where none will.
+    #[must_use]
+    pub fn readable(&self) -> Option<RawFd> {
+        (!self.gone).then(|| self.tap.fd())
     }
 
     fn receive(&mut self, memory: &Memory, done: &mut dyn Completions) {

@@ -521,6 +521,37 @@ fn a_descriptor_of_a_tap() {
 }
 
 #[test]
+fn a_descriptor_of_a_tap_without_a_header() {
+    in_namespace("a_descriptor_of_a_tap_without_a_header", || {
+        for (name, flags) in [("tap0", 0), ("tap1", libc::IFF_VNET_HDR)] {
+            let tap = attach(name, libc::IFF_TAP | libc::IFF_NO_PI | flags);
+            set_up(name, true);
+            let net = Net::open_without_header(&of_descriptor(tap.as_raw_fd())).unwrap();
+            let mut rig = Rig::new(net);
+            let peer = Peer::new(name);
+            let buffer = rig.put(SEND, &frame(2, 60));
+            rig.device.send_frame(buffer, &rig.memory).unwrap();
+            assert_eq!(peer.receive(), Some(frame(2, 60)), "{name}");
+            peer.send(&frame(1, 60));
+            let buffer = rig.buffer(0, 2048);
+            assert_eq!(rig.device.receive_frame(buffer, &rig.memory), Ok(74), "{name}");
+            assert_eq!(rig.bytes(0, 74), frame(1, 60), "{name}");
+            assert_eq!(
+                rig.device.receive_frame(buffer, &rig.memory),
+                Ok(0),
+                "nothing is left, and nobody waits"
+            );
+        }
+        for flags in [libc::IFF_TAP, libc::IFF_TAP | libc::IFF_VNET_HDR, libc::IFF_TUN | libc::IFF_NO_PI] {
+            let tap = attach("tap%d", flags);
+            let error = Net::open_without_header(&of_descriptor(tap.as_raw_fd())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadConfig);
+            assert!(error.to_string().ends_with("attach it with the flags IFF_TAP and IFF_NO_PI"), "{error}");
+        }
+    });
+}
+
+#[test]
 fn descriptors_that_do_not_serve() {
     in_namespace("descriptors_that_do_not_serve", || {
         let bad = |fd| {

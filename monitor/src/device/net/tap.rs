@@ -10,6 +10,8 @@ use ukvm_abi::net::{GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
 use ukvm_abi::request::NET_HEADER_SIZE;
 use vm_memory::VolatileSlice;
 
+/// Bytes of an Ethernet header, the least that a TAP takes as a frame.
+const ETHERNET_HEADER: usize = 14;
 const DEVICE: &str = "/dev/net/tun";
 /// Whole Ethernet frames, nothing of the driver's own before them, a virtio-net header instead.
 const FLAGS: libc::c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
@@ -18,10 +20,21 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65521;
 /// The MTU of an interface that can't be asked.
 const USUAL_MTU: u16 = 1500;
 
+/// What may be in front of a frame on a descriptor that is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// A virtio-net header.
+    Header,
+    /// That, or nothing.
+    Any,
+}
+
 /// An open TAP interface.
 #[derive(Debug)]
 pub(super) struct Tap {
     fd: OwnedFd,
+    /// Whether a virtio-net header is in front of each frame.
+    has_header: bool,
     name: String,
     mtu: u16,
     warning: Option<String>,
@@ -59,11 +72,11 @@ impl Tap {
             Some(flags) => warning_of_state(name, flags),
         };
         let mtu = interfaces.mtu(name).map_err(failed)?;
-        Ok(Self { fd: tun, name: name.into(), mtu: clamp(mtu), warning, io_flags: 0 })
+        Ok(Self { fd: tun, has_header: true, name: name.into(), mtu: clamp(mtu), warning, io_flags: 0 })
     }
 
     /// Uses the TAP that descriptor `fd` is attached to. The descriptor stays the caller's.
-    pub(super) fn of_descriptor(fd: RawFd) -> Result<Self, Error> {
+    pub(super) fn of_descriptor(fd: RawFd, framing: Framing) -> Result<Self, Error> {
         let bad = |what: &str, remedy: &str| {
             Error::new(ErrorKind::BadConfig, format!("network descriptor fd:{fd} {what}: {remedy}"))
         };
@@ -83,14 +96,21 @@ impl Tap {
         let other = || {
             bad(
                 "is attached in another way than this needs",
-                "attach it with the flags IFF_TAP, IFF_NO_PI and IFF_VNET_HDR",
+                match framing {
+                    Framing::Header => "attach it with the flags IFF_TAP, IFF_NO_PI and IFF_VNET_HDR",
+                    Framing::Any => "attach it with the flags IFF_TAP and IFF_NO_PI",
+                },
             )
         };
-        if flags & libc::IFF_TAP == 0 || flags & libc::IFF_VNET_HDR == 0 {
+        let has_header = flags & libc::IFF_VNET_HDR != 0;
+        if flags & libc::IFF_TAP == 0 || (framing == Framing::Header && !has_header) {
             return Err(other());
         }
-        set_header(&tap).map_err(|error| cannot_use(&name, &error))?;
-        let io_flags = nowait_flags(&tap).map_err(|error| cannot_use(&name, &error))?.ok_or_else(other)?;
+        if has_header {
+            set_header(&tap).map_err(|error| cannot_use(&name, &error))?;
+        }
+        let io_flags =
+            nowait_flags(&tap, has_header).map_err(|error| cannot_use(&name, &error))?.ok_or_else(other)?;
         let interfaces = Interfaces::open().map_err(|error| cannot_use(&name, &error))?;
         let (mtu, warning) = if interfaces.is_here(&name, tap.as_raw_fd()) {
             let flags = interfaces.flags(&name).ok().flatten().unwrap_or(libc::IFF_UP);
@@ -102,7 +122,7 @@ impl Tap {
             );
             (USUAL_MTU, Some(warning))
         };
-        Ok(Self { fd: tap, name, mtu, warning, io_flags })
+        Ok(Self { fd: tap, has_header, name, mtu, warning, io_flags })
     }
 
     /// Has the driver leave to the guest what it takes, by its [features](ukvm_abi::net) to receive. Those that are now in use: where
@@ -156,6 +176,35 @@ impl Tap {
         }
         // SAFETY: as above.
         uninterrupted(|| unsafe { libc::preadv2(self.fd(), &raw const iovec, 1, -1, self.io_flags) })
+    }
+
+    /// Writes a frame, behind a header of zeroes if the interface wants one, or says `WouldBlock`.
+    pub(super) fn write_frame(&self, from: &VolatileSlice<'_>) -> io::Result<usize> {
+        let mut header = [0; NET_HEADER_SIZE];
+        let iovecs = self.frame_iovecs(&mut header, from);
+        // SAFETY: the header is ours, and the slice is valid for reads of its length as long as it is borrowed.
+        uninterrupted(|| unsafe { libc::pwritev2(self.fd(), iovecs.as_ptr(), 2, -1, self.io_flags) })
+    }
+
+    /// Reads a frame without its header, or says `WouldBlock`. What does not fit is cut off.
+    pub(super) fn read_frame(&self, into: &VolatileSlice<'_>) -> io::Result<usize> {
+        let mut header = [0; NET_HEADER_SIZE];
+        let iovecs = self.frame_iovecs(&mut header, into);
+        // SAFETY: the header is ours, and the slice is valid for writes of its length as long as it is borrowed, and nobody holds a
+        // reference into it.
+        let read =
+            uninterrupted(|| unsafe { libc::preadv2(self.fd(), iovecs.as_ptr(), 2, -1, self.io_flags) })?;
+        Ok(read.saturating_sub(iovecs.first().map_or(0, |header| header.iov_len)))
+    }
+
+    /// The header, of no bytes where there is none, and the frame.
+    fn frame_iovecs(
+        &self,
+        header: &mut [u8; NET_HEADER_SIZE],
+        frame: &VolatileSlice<'_>,
+    ) -> [libc::iovec; 2] {
+        let length = if self.has_header { header.len() } else { 0 };
+        [libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: length }, nowait::as_iovec(frame)]
     }
 
     /// Reads a header and a frame, or says `WouldBlock`. A value above the slice's length: the frame was longer, and is lost.
@@ -218,9 +267,9 @@ fn set_header(tap: &OwnedFd) -> io::Result<()> {
 
 /// The flags with which an inherited descriptor does not wait. Where the kernel has none, it is made non-blocking: all that use a
 /// TAP at a time are one, so that nobody else sees it. `None`: its frames begin with `struct tun_pi`.
-fn nowait_flags(tap: &OwnedFd) -> io::Result<Option<libc::c_int>> {
+fn nowait_flags(tap: &OwnedFd, has_header: bool) -> io::Result<Option<libc::c_int>> {
     let mut io_flags = libc::RWF_NOWAIT;
-    let mut answer = write_nonsense(tap, io_flags);
+    let mut answer = write_nonsense(tap, has_header, io_flags);
     if answer == Some(libc::EOPNOTSUPP) {
         io_flags = 0;
         // SAFETY: the call has no preconditions.
@@ -229,11 +278,13 @@ fn nowait_flags(tap: &OwnedFd) -> io::Result<Option<libc::c_int>> {
         if flags < 0 || unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        answer = write_nonsense(tap, io_flags);
+        answer = write_nonsense(tap, has_header, io_flags);
     }
+    let (without_information, with_information) =
+        if has_header { (libc::EINVAL, libc::EFAULT) } else { (libc::EFAULT, libc::EINVAL) };
     match answer {
-        Some(libc::EINVAL) => Ok(Some(io_flags)),
-        Some(libc::EFAULT) => Ok(None),
+        Some(error) if error == without_information => Ok(Some(io_flags)),
+        Some(error) if error == with_information => Ok(None),
         Some(other) => Err(io::Error::from_raw_os_error(other)),
         None => Err(io::ErrorKind::InvalidData.into()),
     }
@@ -241,13 +292,15 @@ fn nowait_flags(tap: &OwnedFd) -> io::Result<Option<libc::c_int>> {
 
 /// The error with which the driver refuses what is no frame. It reads a `struct tun_pi` of 4 bytes, if the descriptor has such, then
 /// the header of 10, and refuses that with EINVAL. A descriptor with both makes it go beyond the 10 bytes that are there: EFAULT.
+/// Without the header, 14 bytes are the shortest frame, of which 4 are not there: EFAULT, or EINVAL where the first 4 are no part of it.
 /// TUNGETIFF can't be asked, as its bit for IFF_NO_PI is also that for IFF_NOFILTER.
-fn write_nonsense(tap: &OwnedFd, io_flags: libc::c_int) -> Option<libc::c_int> {
+fn write_nonsense(tap: &OwnedFd, has_header: bool, io_flags: libc::c_int) -> Option<libc::c_int> {
     // The third and fourth byte: the length of the frame's own headers, more than the frame has.
     let header: [u8; NET_HEADER_SIZE] = [0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0];
+    let missing = if has_header { 64 } else { ETHERNET_HEADER - header.len() };
     let iovecs = [
         libc::iovec { iov_base: header.as_ptr().cast_mut().cast(), iov_len: header.len() },
-        libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 64 },
+        libc::iovec { iov_base: std::ptr::null_mut(), iov_len: missing },
     ];
     // SAFETY: the header is only read; null is no memory, which the kernel answers with EFAULT.
     let written = unsafe { libc::pwritev2(tap.as_raw_fd(), iovecs.as_ptr(), 2, -1, io_flags) };

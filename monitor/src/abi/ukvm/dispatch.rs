@@ -2,6 +2,7 @@
 //!
 //! Everything here happens on the vCPU's thread, inside the exit of an `Enter`, while the guest does not run.
 
+use crate::abi::{Abi, Stop};
 use crate::clock::ClockPage;
 use crate::device::console::Console;
 use crate::device::{Completions, Counters, Device, DeviceRequest};
@@ -9,24 +10,16 @@ use crate::fault::Fault;
 use crate::interrupt::{Interrupts, Pending, Timer};
 use crate::layout::Layout;
 use crate::memory::{GuestBuffer, Memory, SharedArea};
+use crate::observe::counts::ExitCounts;
 use crate::outcome::Cause;
-use crate::spin::Spin;
 use crate::stderr::say_briefly;
+use crate::wait::Waiter;
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
+use ukvm_abi::doorbell::{Function, PORT};
 use ukvm_abi::request::{Completion, MAX_ENTROPY, Opcode, QUIET, Request, SYSTEM, Status};
 use ukvm_abi::ring::{MonitorRing, SUBMISSION_ENTRIES};
-
-/// Why the guest does not go on.
-#[derive(Debug)]
-pub enum Stop {
-    /// It has ended.
-    Ended(Cause),
-    /// It did something that it may not.
-    Fault(Fault),
-}
 
 /// Serves a guest's requests.
 #[derive(Debug)]
@@ -41,11 +34,7 @@ pub struct Dispatch {
     interrupts: Interrupts,
     shutdown: Shutdown,
     grace: Duration,
-    /// Whether to look again for a moment before it sleeps.
-    spin: Spin,
-    /// Kept between waits, so that none allocates.
-    wanted: Vec<(RawFd, libc::c_short)>,
-    polled: Vec<libc::pollfd>,
+    waiter: Waiter,
 }
 
 /// The ring as devices see it.
@@ -157,45 +146,8 @@ impl Dispatch {
             interrupts,
             shutdown: Shutdown::default(),
             grace,
-            spin: Spin::default(),
-            wanted: Vec::new(),
-            polled: Vec::new(),
+            waiter: Waiter::default(),
         }
-    }
-
-    /// Signals and timers.
-    pub const fn interrupts(&mut self) -> &mut Interrupts {
-        &mut self.interrupts
-    }
-
-    /// Where what is in the guest's memory, and that memory.
-    #[must_use]
-    pub const fn guest(&self) -> (&Layout, &Arc<Memory>) {
-        (&self.layout, &self.memory)
-    }
-
-    /// What the console and the devices, by handle less 1, have done.
-    #[must_use]
-    pub fn counters(&self) -> (Counters, Vec<Option<Counters>>) {
-        let devices = self.devices.iter().map(|device| Some(device.as_deref()?.counters())).collect();
-        (self.console.counters(), devices)
-    }
-
-    /// When the guest and its program began, as the guest says, on the monotonic clock in nanoseconds: for the first exit to tell.
-    #[must_use]
-    pub fn begin_times(&self) -> [Option<u64>; 2] {
-        self.ring.ring.begin_times().map(|counter| self.clock.at(counter).filter(|_| counter != 0))
-    }
-
-    /// When the host took the first byte of output, on its `CLOCK_MONOTONIC` in nanoseconds.
-    #[must_use]
-    pub fn first_output(&self) -> Option<u64> {
-        self.console.first_output()
-    }
-
-    /// Rewrites the clock page.
-    pub fn clock(&mut self) {
-        self.clock.rewrite();
     }
 
     /// The message of a panic, as far as the guest may read it itself.
@@ -230,25 +182,6 @@ impl Dispatch {
             }
             self.wait_for_devices(deadline);
         }
-    }
-
-    /// Acts on what came from outside.
-    ///
-    /// # Errors
-    ///
-    /// A [`Stop`] where it ends the guest.
-    pub fn interrupted(&mut self) -> Result<(), Stop> {
-        let Pending { timeout, grace, signals, signal } = self.interrupts.take();
-        if timeout {
-            return Err(Stop::Ended(Cause::Timeout));
-        }
-        if grace {
-            return Err(Stop::Ended(Cause::Signal(self.shutdown.requested.unwrap_or(libc::SIGTERM))));
-        }
-        for _ in 0..signals {
-            self.ask_to_end(signal)?;
-        }
-        Ok(())
     }
 
     /// The host wants the guest to end: by `signal`, or as if by it.
@@ -384,12 +317,66 @@ impl Dispatch {
         None
     }
 
-    /// Writes what the guest has printed and the host has not taken yet, for a guest that has come to its end.
-    ///
-    /// # Errors
-    ///
-    /// A [`Stop`] where not all of it could be written: nobody reads it any more, or a signal or `--timeout` came.
-    pub fn drain(&mut self) -> Result<(), Stop> {
+    /// Waits until a device can carry on, something comes from outside, or the deadline passes.
+    fn wait_for_devices(&mut self, deadline: u64) {
+        let wanted = self.waiter.begin();
+        self.console.wait_for(wanted);
+        // All are asked, so that none answers later for what was long ago.
+        let mut look = Duration::ZERO;
+        for device in self.devices.iter_mut().flatten() {
+            device.wait_for(wanted);
+            look = look.max(device.expects_more());
+        }
+        self.waiter.wait(&self.interrupts, look, deadline, || self.clock.now());
+    }
+}
+
+impl Abi for Dispatch {
+    fn out(&mut self, port: u16, width: u8, value: u32, exits: &mut ExitCounts) -> Result<(), Stop> {
+        if (port, width) != (PORT, 4) {
+            exits.port += 1;
+            return Err(Stop::Fault(Fault::Port { port, width, write: true }));
+        }
+        match Function::decode(value) {
+            Some((Function::Enter, _)) => {
+                exits.enter += 1;
+                self.enter()
+            }
+            Some((Function::Exit, status)) => {
+                exits.exit += 1;
+                Err(Stop::Ended(Cause::Exit(status)))
+            }
+            Some((Function::Panic, _)) => {
+                exits.panic += 1;
+                Err(Stop::Ended(Cause::Panic(self.panic_message())))
+            }
+            Some((Function::Clock, _)) => {
+                exits.clock += 1;
+                self.clock.rewrite();
+                Ok(())
+            }
+            None => {
+                exits.port += 1;
+                Err(Stop::Fault(Fault::Doorbell(value)))
+            }
+        }
+    }
+
+    fn interrupted(&mut self) -> Result<(), Stop> {
+        let Pending { timeout, grace, signals, signal } = self.interrupts.take();
+        if timeout {
+            return Err(Stop::Ended(Cause::Timeout));
+        }
+        if grace {
+            return Err(Stop::Ended(Cause::Signal(self.shutdown.requested.unwrap_or(libc::SIGTERM))));
+        }
+        for _ in 0..signals {
+            self.ask_to_end(signal)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Stop> {
         while !self.console.advance_output(&self.memory, &mut self.ring) {
             let Pending { timeout, grace, signals, signal } = self.interrupts.take();
             if timeout {
@@ -402,74 +389,31 @@ impl Dispatch {
                 // It obeyed in time, so that its own status stands; for its reader the time is over all the same.
                 return Ok(());
             }
-            self.wanted.clear();
-            self.console.wait_for_output(&mut self.wanted);
-            self.wait(u64::MAX);
+            self.console.wait_for_output(self.waiter.begin());
+            self.waiter.wait(&self.interrupts, Duration::ZERO, u64::MAX, || 0);
         }
         if self.console.output_closed() { Err(Stop::Ended(Cause::OutputClosed)) } else { Ok(()) }
     }
 
-    /// Waits until a device can carry on, something comes from outside, or the deadline passes.
-    fn wait_for_devices(&mut self, deadline: u64) {
-        self.wanted.clear();
-        self.console.wait_for(&mut self.wanted);
-        // All are asked, so that none answers later for what was long ago.
-        let mut look = Duration::ZERO;
-        for device in self.devices.iter_mut().flatten() {
-            device.wait_for(&mut self.wanted);
-            look = look.max(device.expects_more());
-        }
-        if !look.is_zero() && self.spin.is_due() {
-            let found = self.look_again(look, deadline);
-            self.spin.note(found);
-            if found {
-                return;
-            }
-        }
-        self.wait(deadline);
+    fn interrupts(&mut self) -> &mut Interrupts {
+        &mut self.interrupts
     }
 
-    /// Looks so long at what is in `wanted`. Whether there is a reason not to wait.
-    fn look_again(&mut self, time: Duration, deadline: u64) -> bool {
-        let end = deadline.min(self.clock.now().saturating_add(time.as_nanos() as u64));
-        while !self.interrupts.came() {
-            if self.poll(Some(Duration::ZERO)) {
-                break;
-            }
-            if self.clock.now() >= end {
-                return end == deadline;
-            }
-            std::hint::spin_loop();
-        }
-        true
+    fn guest(&self) -> (&Layout, &Arc<Memory>) {
+        (&self.layout, &self.memory)
     }
 
-    /// Waits for what is in `wanted`, for something from outside, or for the deadline.
-    fn wait(&mut self, deadline: u64) {
-        let left = Duration::from_nanos(deadline.saturating_sub(self.clock.now()));
-        self.poll((deadline != u64::MAX).then_some(left));
-        if self.polled.last().is_some_and(|event| event.revents != 0) {
-            self.interrupts.clear_event();
-        }
+    fn counters(&self) -> (Counters, Vec<Option<Counters>>) {
+        let devices = self.devices.iter().map(|device| Some(device.as_deref()?.counters())).collect();
+        (self.console.counters(), devices)
     }
 
-    /// Waits for what is in `wanted` or for something from outside, no longer than `time`. Whether there is any of them.
-    fn poll(&mut self, time: Option<Duration>) -> bool {
-        let outside = (self.interrupts.event(), libc::POLLIN);
-        self.polled.clear();
-        let all = self.wanted.iter().chain(std::iter::once(&outside));
-        self.polled.extend(all.map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }));
-        let time = time.map(|time| libc::timespec {
-            tv_sec: time.as_secs().cast_signed(),
-            tv_nsec: time.subsec_nanos().into(),
-        });
-        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: the array is live and of this length; `time` is null or live; a null mask leaves the signals as they are.
-        // Whether it was a descriptor, the time or a signal is found out by looking.
-        let ready = unsafe {
-            libc::ppoll(self.polled.as_mut_ptr(), self.polled.len() as libc::nfds_t, time, std::ptr::null())
-        };
-        ready > 0
+    fn begin_times(&self) -> [Option<u64>; 2] {
+        self.ring.ring.begin_times().map(|counter| self.clock.at(counter).filter(|_| counter != 0))
+    }
+
+    fn first_output(&self) -> Option<u64> {
+        self.console.first_output()
     }
 }
 

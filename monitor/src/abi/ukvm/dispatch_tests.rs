@@ -6,6 +6,7 @@ use crate::memory::PAGE;
 use crate::spin::SPIN;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::RawFd;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -478,7 +479,13 @@ fn disk() -> Box<dyn Device> {
     // SAFETY: the call has made it, and nobody else has it.
     let file = unsafe { File::from_raw_fd(fd) };
     file.set_len(2 << 20).unwrap();
-    let config = DiskConfig { name: None, source: DiskSource::Fd(fd), read_only: false, direct: false };
+    let config = DiskConfig {
+        name: None,
+        source: DiskSource::Fd(fd),
+        read_only: false,
+        direct: false,
+        block_size: None,
+    };
     Box::new(Block::open(config, &Arc::new(Worker::start().unwrap())).unwrap())
 }
 
