@@ -1,8 +1,10 @@
 //! The command line of `ukvm-run`.
 //!
 //! [`parse`] gives a [`Command`], or the text that `--help` asks for, or an [`Error`] whose sentence tells what to write
-//! instead.
+//! instead. [`solo5`] is the command line of `solo5-hvt`, for those who call the program by that name.
 
+pub mod solo5;
+pub mod solo5_words;
 mod usage_error;
 mod value;
 
