@@ -12,6 +12,8 @@ pub struct Artifacts {
     pub odd_monitor: PathBuf,
     /// The directory of the guests, each `NAME.elf`.
     pub guests: PathBuf,
+    /// The directory of those for the hvt ABI, each `NAME.hvt`.
+    pub hvt_guests: PathBuf,
 }
 
 static ARTIFACTS: OnceLock<Artifacts> = OnceLock::new();
@@ -24,6 +26,7 @@ impl Artifacts {
             monitor: directory.join("ukvm-run"),
             odd_monitor: directory.join("odd-run"),
             guests: directory.into(),
+            hvt_guests: directory.into(),
         }
     }
 
@@ -47,4 +50,10 @@ pub fn artifacts() -> &'static Artifacts {
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     artifacts().guests.join(format!("{name}.elf"))
+}
+
+/// The ELF file of a guest for the hvt ABI.
+#[must_use]
+pub fn hvt_guest(name: &str) -> PathBuf {
+    artifacts().hvt_guests.join(format!("{name}.hvt"))
 }

@@ -4,16 +4,19 @@
 //! - [`artifacts`]: the monitor and the guests that are tested.
 //! - [`run`]: a monitor with a guest as a child process, and what came out of it.
 //! - [`network`]: network namespaces and TAP devices.
+//! - [`wire`]: the host's end of a TAP, as bytes.
 //! - [`processors`]: fewer processors than the machine has.
 //! - [`user`]: the same as an ordinary user.
 //! - [`terminal`]: a pseudo-terminal.
 //! - [`elf`]: ELF files that are broken in one place.
+//! - [`hvt`]: the same of guests for the hvt ABI.
 //! - [`rig`]: the whole suite in another machine.
 //! - [`files`]: disk images, other files and outside programs.
 
 pub mod artifacts;
 pub mod elf;
 pub mod files;
+pub mod hvt;
 pub mod network;
 pub mod processors;
 pub mod rig;
@@ -22,3 +25,4 @@ pub mod run;
 pub mod suite;
 pub mod terminal;
 pub mod user;
+pub mod wire;

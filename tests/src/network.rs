@@ -84,6 +84,17 @@ pub fn is_up(name: &str) -> bool {
     flags(name) & libc::IFF_UP != 0
 }
 
+/// Waits until the kernel sends on an interface whose other end somebody has taken: a moment later, and until then frames are lost.
+pub fn wait_for_link(name: &str) {
+    let deadline = std::time::Instant::now() + crate::suite::patience(Duration::from_secs(10));
+    while flags(name) & libc::IFF_RUNNING == 0 {
+        assert!(std::time::Instant::now() < deadline, "{name} has no link");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It says so just before its queue is ready.
+    std::thread::sleep(Duration::from_millis(50));
+}
+
 fn flags(name: &str) -> i32 {
     let request = configure(libc::SIOCGIFFLAGS, request(name)).expect("an interface's flags");
     // SAFETY: SIOCGIFFLAGS has filled in this member of the union.

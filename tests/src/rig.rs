@@ -28,9 +28,13 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
     std::fs::copy(std::env::current_exe()?, place("suite"))?;
     std::fs::copy(&artifacts.monitor, place("ukvm-run"))?;
     std::fs::copy(&artifacts.odd_monitor, place("odd-run"))?;
-    for guest in std::fs::read_dir(&artifacts.guests)? {
-        let guest = guest?;
-        std::fs::copy(guest.path(), directory.path().join(guest.file_name()))?;
+    for guests in [&artifacts.guests, &artifacts.hvt_guests] {
+        for guest in std::fs::read_dir(guests)? {
+            let guest = guest?;
+            if guest.file_type()?.is_file() {
+                std::fs::copy(guest.path(), directory.path().join(guest.file_name()))?;
+            }
+        }
     }
     let mut line = format!("UKVM_TEST_ARTIFACTS=/host UKVM_TEST_RIG=1 UKVM_TEST_SLOW={SLOWNESS}");
     if let Ok(what) = std::env::var("UKVM_TEST_REQUIRE") {

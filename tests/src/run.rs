@@ -1,6 +1,6 @@
 //! A monitor with a guest as a child process, and what came out of it.
 
-use crate::artifacts::{artifacts, guest};
+use crate::artifacts::{artifacts, guest, hvt_guest};
 use crate::suite::patience;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -44,6 +44,12 @@ impl Run {
     #[must_use]
     pub fn guest(name: &str) -> Self {
         Self::elf(guest(name))
+    }
+
+    /// `ukvm-run` with the hvt guest `name` of the test suite, and with no input.
+    #[must_use]
+    pub fn hvt(name: &str) -> Self {
+        Self::elf(hvt_guest(name))
     }
 
     /// `ukvm-run` with any file as its program.

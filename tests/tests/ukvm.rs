@@ -50,11 +50,13 @@ fn artifacts() -> Result<Artifacts> {
         return Ok(Artifacts::in_directory(Path::new(&directory)));
     }
     let guests = xtask::guests::build().context("building the guests")?;
+    xtask::hvt_guests::build().context("building the hvt guests")?;
     let monitor = xtask::monitor::build().context("building the monitor")?;
     let directory = guests.first().and_then(|guest| guest.parent()).context("there is no guest")?;
     Ok(Artifacts {
         monitor,
         odd_monitor: PathBuf::from(env!("CARGO_BIN_EXE_odd-run")),
         guests: directory.into(),
+        hvt_guests: xtask::hvt_guests::directory(),
     })
 }

@@ -14,6 +14,10 @@ mod disk;
 mod documentation;
 mod exit_status;
 mod faults;
+mod hvt;
+mod hvt_devices;
+mod hvt_elf;
+mod hvt_faults;
 mod inspect_report;
 mod kvm;
 mod lifecycle;
@@ -46,6 +50,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         documentation::TESTS,
         exit_status::TESTS,
         faults::TESTS,
+        hvt::TESTS,
+        hvt_devices::TESTS,
+        hvt_elf::TESTS,
+        hvt_faults::TESTS,
         inspect_report::TESTS,
         kvm::TESTS,
         lifecycle::TESTS,
