@@ -6,9 +6,9 @@
 
 use crate::header::Vouched;
 use smoltcp::wire::{
-    ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV6_HEADER_LEN, Icmpv6Message,
-    Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket,
-    TcpSeqNumber, UdpPacket,
+    ArpPacket, ArpRepr, DHCP_CLIENT_PORT, ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame,
+    EthernetProtocol, IPV6_HEADER_LEN, Icmpv6Message, Icmpv6Packet, IpAddress, IpEndpoint, IpProtocol,
+    Ipv4Address, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket, TcpSeqNumber, UdpPacket,
 };
 
 /// The addresses of a TCP segment.
@@ -31,13 +31,28 @@ pub(crate) struct Segment {
     pub(crate) is_bare: bool,
 }
 
+/// What an ARP packet says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arp {
+    /// Who says it.
+    pub(crate) mac: EthernetAddress,
+    /// The address that it has; unspecified where it has none.
+    pub(crate) sender: Ipv4Address,
+    /// The address that it asks for, or tells.
+    pub(crate) target: Ipv4Address,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A TCP segment; its addresses may still be wrong.
     Tcp(Segment),
     /// A UDP datagram.
     Udp,
-    /// It may tell a hardware address: an ARP packet, a neighbor advertisement or solicitation.
+    /// A UDP datagram to the port of DHCP clients.
+    Dhcp,
+    /// An ARP packet.
+    Arp(Arp),
+    /// It may tell a hardware address: a neighbor advertisement or solicitation.
     Neighbor {
         /// Whose it is.
         address: IpAddress,
@@ -82,10 +97,16 @@ fn look(frame: &[u8], vouched: Vouched) -> Option<Class> {
         }
         EthernetProtocol::Arp => {
             let packet = ArpPacket::new_checked(frame.payload()).ok()?;
-            let ArpRepr::EthernetIpv4 { source_protocol_addr, .. } = ArpRepr::parse(&packet).ok()? else {
+            let ArpRepr::EthernetIpv4 {
+                source_hardware_addr: mac,
+                source_protocol_addr: sender,
+                target_protocol_addr: target,
+                ..
+            } = ArpRepr::parse(&packet).ok()?
+            else {
                 return None;
             };
-            Some(Class::Neighbor { address: source_protocol_addr.into() })
+            Some(Class::Arp(Arp { mac, sender, target }))
         }
         _ => None,
     }
@@ -123,8 +144,11 @@ fn transport(
                 (false, 0, IpAddress::Ipv6(_)) => false,
                 _ => datagram.verify_checksum(&source, &destination),
             };
-            let datagram = UdpPacket::new_checked(payload).ok().filter(intact);
-            Some(if datagram.is_some() { Class::Udp } else { Class::Broken })
+            let Some(datagram) = UdpPacket::new_checked(payload).ok().filter(intact) else {
+                return Some(Class::Broken);
+            };
+            let is_dhcp = datagram.dst_port() == DHCP_CLIENT_PORT && matches!(source, IpAddress::Ipv4(_));
+            Some(if is_dhcp { Class::Dhcp } else { Class::Udp })
         }
         IpProtocol::Icmpv6 => {
             let packet = Icmpv6Packet::new_checked(payload).ok()?;

@@ -1,11 +1,13 @@
 //! What a stack is told when it is opened.
 
+use crate::lease::is_host_name;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use smoltcp::wire::{IpAddress, IpCidr, Ipv4Address, Ipv6Address};
 
-/// The most addresses of a stack, the link-local one not counted.
+/// The most addresses of a stack, a leased one included and the link-local one not counted.
 pub const MAX_ADDRESSES: usize = 7;
 /// The largest window that TCP can state, in bytes (RFC 7323, section 2.3).
 const MAX_TCP_BUFFER: usize = 1 << 30;
@@ -16,8 +18,14 @@ pub(crate) const IPV6_MIN_MTU: u16 = 1280;
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Unicast addresses with their prefix lengths, at most [`MAX_ADDRESSES`]. The link-local address of IPv6 that follows
-    /// from the hardware address comes by itself.
+    /// from the hardware address comes by itself. The stack makes sure that nobody else on the link has those of IPv4: see
+    /// [`Configuration::conflicts`](crate::Configuration::conflicts).
     pub addresses: Vec<IpCidr>,
+    /// Whether to have a DHCP server give an IPv4 address, and what goes with it. Gateways that are named below count before those
+    /// that it names.
+    pub dhcp: bool,
+    /// The name that a DHCP server is told.
+    pub host_name: Option<String>,
     /// Where IPv4 packets to other networks go.
     pub gateway_v4: Option<Ipv4Address>,
     /// Where IPv6 packets to other networks go.
@@ -33,8 +41,9 @@ pub struct Config {
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        if self.addresses.len() > MAX_ADDRESSES {
-            return Err(ConfigError::TooManyAddresses(self.addresses.len()));
+        let addresses = self.addresses.len() + usize::from(self.dhcp);
+        if addresses > MAX_ADDRESSES {
+            return Err(ConfigError::TooManyAddresses(addresses));
         }
         for cidr in &self.addresses {
             if !cidr.address().is_unicast() {
@@ -44,6 +53,9 @@ impl Config {
         let gateways = [self.gateway_v4.map(IpAddress::from), self.gateway_v6.map(IpAddress::from)];
         if let Some(gateway) = gateways.into_iter().flatten().find(|gateway| !gateway.is_unicast()) {
             return Err(ConfigError::BadGateway(gateway));
+        }
+        if self.host_name.as_deref().is_some_and(|name| !is_host_name(name)) {
+            return Err(ConfigError::BadHostName);
         }
         Ok(())
     }
@@ -58,6 +70,8 @@ pub enum ConfigError {
     NotUnicast(IpCidr),
     /// A gateway's address is a multicast or broadcast address, or the unspecified one.
     BadGateway(IpAddress),
+    /// The host's name is none.
+    BadHostName,
 }
 
 impl fmt::Display for ConfigError {
@@ -68,6 +82,9 @@ impl fmt::Display for ConfigError {
             }
             Self::NotUnicast(cidr) => write!(f, "{cidr} cannot be an own address: give a unicast address"),
             Self::BadGateway(address) => write!(f, "{address} cannot be a gateway: give a unicast address"),
+            Self::BadHostName => f.write_str(
+                "the host's name cannot be one: use letters, digits and hyphens, at most 63 between dots, 253 in all",
+            ),
         }
     }
 }

@@ -12,7 +12,7 @@ use slab::Slab;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::TcpSeqNumber;
+use smoltcp::wire::{IpAddress, TcpSeqNumber};
 
 /// How many unanswered questions end a connection with keep-alive.
 const KEEP_ALIVE_PROBES: u32 = 4;
@@ -63,6 +63,15 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
         self.sockets.get_mut(self.handle)
+    }
+
+    /// Ends it here, without a word to the peer; its owner learns of it as of a reset.
+    pub(crate) fn cut(&mut self) {
+        // Wakes those who wait for it. Its reset is never sent, as it goes with its set.
+        self.socket().abort();
+        let closed = Socket::new(SocketBuffer::new(vec![]), SocketBuffer::new(vec![]));
+        self.sockets = SocketSet::new(Vec::with_capacity(1));
+        self.handle = self.sockets.add(closed);
     }
 
     /// Throws away what was received.
@@ -120,6 +129,12 @@ impl Connections {
     pub(crate) fn of_listener(&self, port: u16) -> Vec<usize> {
         let its = |stage| stage == Stage::Opening { port } || stage == Stage::Ready { port };
         self.slab.iter().filter(|(_, connection)| its(connection.stage)).map(|(id, _)| id).collect()
+    }
+
+    /// Those whose own address this is.
+    pub(crate) fn of_address(&self, address: IpAddress) -> Vec<usize> {
+        let its = self.by_tuple.iter().filter(|(tuple, _)| tuple.local.addr == address);
+        its.map(|(_, &id)| id).collect()
     }
 
     /// Adds a closed socket, if limits and memory allow. Those that nobody has any more and whose data has all arrived give way.

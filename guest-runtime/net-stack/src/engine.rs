@@ -5,8 +5,11 @@ use crate::classify::{Class, Segment, Tuple, classify};
 use crate::config::{Config, ConfigError, IPV6_MIN_MTU, Link, TcpOptions};
 use crate::connection::{Connections, Stage, gives_way};
 use crate::header::Vouched;
+use crate::lease::Assignment;
 use crate::listener::Listening;
 use crate::neighbor::Neighbors;
+use crate::random::Random;
+use crate::routes::{Origin, Routes};
 use crate::segments::MOST_HEADERS;
 use crate::transmit::Transmit;
 use crate::udp::Datagrams;
@@ -19,7 +22,9 @@ use core::task::Waker;
 use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv6Address, Ipv6Cidr};
+use smoltcp::wire::{
+    EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr,
+};
 
 /// How long a handshake may take: time for the SYN and two repetitions after 1 s and 3 s, and their answers.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -64,6 +69,8 @@ pub(crate) struct Engine {
     pub(crate) interface: Interface,
     pub(crate) mac: EthernetAddress,
     pub(crate) neighbors: Neighbors,
+    pub(crate) routes: Routes,
+    pub(crate) assignment: Assignment,
     pub(crate) transmit: Transmit,
     pub(crate) connections: Connections,
     pub(crate) listeners: BTreeMap<u16, Listening>,
@@ -71,7 +78,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) now: Instant,
     clock: fn() -> core::time::Duration,
-    random: u64,
+    random: Random,
     driver: Option<Waker>,
     /// Those who wait for a buffer to send a datagram.
     senders: Vec<Waker>,
@@ -97,21 +104,19 @@ impl Engine {
             // The check above has left room for all.
             addresses.extend(config.addresses.iter().copied().chain(link_local));
         });
-        // There is room for two routes.
-        if let Some(gateway) = config.gateway_v4 {
-            let _ = interface.routes_mut().add_default_ipv4_route(gateway);
-        }
-        if let Some(gateway) = config.gateway_v6 {
-            let _ = interface.routes_mut().add_default_ipv6_route(gateway);
-        }
         let connections = Connections::new(
             config.max_connections.unwrap_or(usize::MAX),
             config.buffer_memory.unwrap_or(usize::MAX),
         );
-        Ok(Self {
+        // Not the seed itself, from which the sequence numbers come.
+        let mut random = Random::new(seed ^ 0x9e37_79b9_7f4a_7c15);
+        let assignment = Assignment::new(link, config, now, Random::new(random.next()));
+        let mut engine = Self {
             interface,
             mac,
-            neighbors: Neighbors::new(config.gateway_v4, config.gateway_v6),
+            neighbors: Neighbors::new(),
+            routes: Routes::default(),
+            assignment,
             transmit,
             connections,
             listeners: BTreeMap::new(),
@@ -119,11 +124,18 @@ impl Engine {
             counters: Counters::default(),
             now,
             clock,
-            // Not the seed itself, from which the sequence numbers come.
-            random: seed ^ 0x9e37_79b9_7f4a_7c15,
+            random,
             driver: None,
             senders: Vec::new(),
-        })
+        };
+        let v4 = config
+            .gateway_v4
+            .map(|gateway| (Ipv4Cidr::new(Ipv4Address::UNSPECIFIED, 0).into(), gateway.into()));
+        let v6 = config
+            .gateway_v6
+            .map(|gateway| (Ipv6Cidr::new(Ipv6Address::UNSPECIFIED, 0).into(), gateway.into()));
+        engine.set_routes(Origin::Config, v4.into_iter().chain(v6));
+        Ok(engine)
     }
 
     /// Takes the time.
@@ -167,10 +179,13 @@ impl Engine {
         }
         match classify(frame, vouched) {
             Class::Tcp(segment) => self.receive_segment(frame, &segment),
+            Class::Arp(arp) => self.receive_arp(frame, &arp),
             Class::Neighbor { address } => {
                 self.receive_elsewhere(frame);
                 self.answered(address);
             }
+            Class::Dhcp if self.assignment.wants_lease() => self.receive_dhcp(frame),
+            Class::Dhcp => self.receive_elsewhere(frame),
             Class::Udp | Class::Other => self.receive_elsewhere(frame),
             Class::Broken => self.counters.broken += 1,
         }
@@ -244,7 +259,7 @@ impl Engine {
     }
 
     /// Shows a frame to all that is not a connection.
-    fn receive_elsewhere(&mut self, frame: &[u8]) {
+    pub(crate) fn receive_elsewhere(&mut self, frame: &[u8]) {
         let mut port = Port::receiving(frame, &mut self.transmit);
         self.interface.poll_ingress_single(self.now, &mut port, &mut self.datagrams.receivers);
     }
@@ -252,6 +267,7 @@ impl Engine {
     /// Serves timers and lets all send that have something to send, as far as there are buffers.
     pub(crate) fn poll(&mut self) {
         let now = self.tick();
+        self.poll_assignment();
         while let Some(id) = self.connections.take_expired(now) {
             self.connections.mark(id);
         }
@@ -269,7 +285,9 @@ impl Engine {
         if self.connections.marked() > 0 && self.transmit.has_room() {
             return Some(self.now);
         }
-        [self.connections.next_timer(), self.datagrams.next_try(self.now)].into_iter().flatten().min()
+        let assignment = self.assignment.deadline().filter(|_| self.transmit.has_room());
+        let timers = [self.connections.next_timer(), self.datagrams.next_try(self.now), assignment];
+        timers.into_iter().flatten().min()
     }
 
     /// Lets one connection act.
@@ -383,6 +401,16 @@ impl Engine {
         }
     }
 
+    /// An own address is no more: connections on it end, without a word to their peers, as nothing may be sent from it.
+    pub(crate) fn lose_address(&mut self, address: IpAddress) {
+        for id in self.connections.of_address(address) {
+            if let Some(connection) = self.connections.get(id) {
+                connection.cut();
+            }
+            self.settle(id);
+        }
+    }
+
     /// Removes a connection, at whatever stage it is.
     fn forget(&mut self, id: usize) {
         if let Some(Stage::Opening { port }) = self.connections.get(id).map(|connection| connection.stage)
@@ -449,18 +477,10 @@ impl Engine {
 
     /// A dynamic port that suits `choose`, starting at a random one.
     pub(crate) fn pick_port<T>(&mut self, choose: impl Fn(&Self, u16) -> Option<T>) -> Option<T> {
-        let start = self.next_random() as u16;
+        let start = self.random.next() as u16;
         (0..=u16::MAX - DYNAMIC_PORTS).find_map(|step| {
             choose(self, DYNAMIC_PORTS | start.wrapping_add(step) & (u16::MAX - DYNAMIC_PORTS))
         })
-    }
-
-    /// The next number of SplitMix64 (Steele, Lea and Flood, 2014).
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
     }
 
     /// The smoltcp socket of a connection that somebody owns.

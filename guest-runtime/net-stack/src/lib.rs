@@ -3,8 +3,8 @@
 //! There is no I/O here, no clock and no executor, so that the same code runs in a guest and in a test on a host. A [`Stack`]
 //! comes with a [`Wire`], its driver's end; `ukvm-runtime` connects that to a network device.
 //!
-//! Ethernet, ARP, IPv4, IPv6 with neighbor discovery, ICMP echo, UDP, TCP. Not there: fragments (they are dropped),
-//! multicast groups, address configuration, a loopback of its own.
+//! Ethernet, ARP with conflict detection, IPv4, DHCP, IPv6 with neighbor discovery, ICMP echo, UDP, TCP. Not there: fragments (they
+//! are dropped), multicast groups, a loopback of its own.
 //!
 //! 1. `header`: what was left to do for a frame, or is left to the device.
 //! 2. `classify`: whether a frame is intact, and which connection it belongs to, if any.
@@ -12,9 +12,11 @@
 //! 4. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
 //! 5. `connection`: all TCP connections, found by address, by time, and by having something to do.
 //! 6. `neighbor`: asking for hardware addresses.
-//! 7. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
-//! 8. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
-//! 9. [`Wire`]: what drivers use.
+//! 7. `routes`: which gateway a packet goes to.
+//! 8. `lease`: IPv4 addresses, from a DHCP server or the program, and whether somebody else has them.
+//! 9. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 10. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
+//! 11. [`Wire`]: what drivers use.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -26,9 +28,12 @@ mod config;
 mod connection;
 mod engine;
 mod header;
+mod lease;
 mod listener;
 mod neighbor;
 mod options;
+mod random;
+mod routes;
 mod segments;
 mod tcp;
 mod transmit;
@@ -43,10 +48,11 @@ use core::time::Duration;
 pub use config::{Config, ConfigError, Link, MAX_ADDRESSES, Offloads, TcpOptions, UdpOptions};
 pub use engine::Counters;
 pub use header::{HEADER_SIZE, LONGEST_PACKET};
+pub use lease::{Configuration, Conflict, Lease, LeaseRoute};
 pub use listener::{Accept, BindError, TcpListener};
 pub use options::{Options, OptionsError};
 pub use smoltcp::socket::udp::UdpMetadata;
-pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv6Address};
+pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address};
 pub use tcp::{ConnectError, ReadHalf, TcpError, TcpStream, WriteHalf};
 pub use udp::{UdpError, UdpSocket};
 pub use wire::{Outgoing, Wire};
@@ -85,7 +91,7 @@ impl Stack {
         TcpListener::new(&self.0, port, options)
     }
 
-    /// The stack's own addresses.
+    /// The stack's own addresses that are in use.
     pub fn addresses(&self) -> Vec<IpCidr> {
         self.0.borrow().interface.ip_addrs().to_vec()
     }

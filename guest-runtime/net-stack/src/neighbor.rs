@@ -24,8 +24,6 @@ const MOST: usize = 256;
 /// The questions that are open.
 #[derive(Debug)]
 pub(crate) struct Neighbors {
-    gateway_v4: Option<Ipv4Address>,
-    gateway_v6: Option<Ipv6Address>,
     /// Since when the questions are those below.
     since: Instant,
     /// The addresses that were asked for, and which connections wait for each.
@@ -33,8 +31,8 @@ pub(crate) struct Neighbors {
 }
 
 impl Neighbors {
-    pub(crate) fn new(gateway_v4: Option<Ipv4Address>, gateway_v6: Option<Ipv6Address>) -> Self {
-        Self { gateway_v4, gateway_v6, since: Instant::ZERO, open: BTreeMap::new() }
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::ZERO, open: BTreeMap::new() }
     }
 
     /// Notes that somebody wants to know an address, and for which connection. Whether it is to be asked for now.
@@ -76,15 +74,12 @@ impl Engine {
         if self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&remote)) {
             return Some(remote);
         }
-        match remote {
-            IpAddress::Ipv4(_) => self.neighbors.gateway_v4.map(IpAddress::from),
-            IpAddress::Ipv6(_) => self.neighbors.gateway_v6.map(IpAddress::from),
-        }
+        self.routes.gateway(&remote)
     }
 
     fn send_question(&mut self, address: IpAddress) {
         match (address, self.interface.get_source_address(&address)) {
-            (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(source))) => self.send_arp(source, target),
+            (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(source))) => self.send_arp_request(source, target),
             (IpAddress::Ipv6(target), Some(IpAddress::Ipv6(source))) => {
                 self.send_solicitation(source, target)
             }
@@ -92,24 +87,41 @@ impl Engine {
         }
     }
 
+    /// Asks all who has `target`.
+    pub(crate) fn send_arp_request(&mut self, source: Ipv4Address, target: Ipv4Address) {
+        self.send_arp(ArpOperation::Request, source, EthernetAddress::default(), target);
+    }
+
+    /// Tells one that the address `source` is this host's.
+    pub(crate) fn send_arp_reply(&mut self, source: Ipv4Address, to: EthernetAddress, target: Ipv4Address) {
+        self.send_arp(ArpOperation::Reply, source, to, target);
+    }
+
     /// RFC 826.
-    fn send_arp(&mut self, source: Ipv4Address, target: Ipv4Address) {
-        let request = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
+    fn send_arp(
+        &mut self,
+        operation: ArpOperation,
+        source: Ipv4Address,
+        to: EthernetAddress,
+        target: Ipv4Address,
+    ) {
+        let packet = ArpRepr::EthernetIpv4 {
+            operation,
             source_hardware_addr: self.mac,
             source_protocol_addr: source,
-            target_hardware_addr: EthernetAddress([0; 6]),
+            target_hardware_addr: to,
             target_protocol_addr: target,
         };
+        let is_request = operation == ArpOperation::Request;
         let frame = EthernetRepr {
             src_addr: self.mac,
-            dst_addr: EthernetAddress::BROADCAST,
+            dst_addr: if is_request { EthernetAddress::BROADCAST } else { to },
             ethertype: EthernetProtocol::Arp,
         };
-        self.transmit.send(ETHERNET_HEADER_LEN + request.buffer_len(), false, |bytes| {
+        self.transmit.send(ETHERNET_HEADER_LEN + packet.buffer_len(), false, |bytes| {
             let mut out = EthernetFrame::new_unchecked(bytes);
             frame.emit(&mut out);
-            request.emit(&mut ArpPacket::new_unchecked(out.payload_mut()));
+            packet.emit(&mut ArpPacket::new_unchecked(out.payload_mut()));
         });
     }
 

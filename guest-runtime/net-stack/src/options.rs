@@ -11,6 +11,8 @@ use smoltcp::wire::{IpAddress, IpCidr};
 /// | argument | |
 /// |---|---|
 /// | `--ip ADDRESS/PREFIX` | an own address, IPv4 or IPv6; may be repeated |
+/// | `--ip dhcp` | an IPv4 address from a DHCP server, with the gateway and what else it says |
+/// | `--hostname NAME` | the name that a DHCP server is told |
 /// | `--gateway ADDRESS` | where packets to other networks go; once for IPv4 and once for IPv6 |
 /// | `--port PORT` | the port to serve, 1 to 65535 |
 /// | `--max-connections N` | the most TCP connections at once, at least 1 |
@@ -23,6 +25,9 @@ pub struct Options {
     /// The port, if there was one.
     pub port: Option<u16>,
 }
+
+/// The arguments, for a sentence that says what is known.
+const KNOWN: &str = "--ip, --hostname, --gateway, --port or --max-connections";
 
 /// An argument that cannot be used; the text says which, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ impl Options {
                 Some((name, value)) => (name, Some(value)),
                 None => (argument, None),
             };
-            if !matches!(name, "--ip" | "--gateway" | "--port" | "--max-connections") {
+            if !matches!(name, "--ip" | "--hostname" | "--gateway" | "--port" | "--max-connections") {
                 others.push(argument);
                 continue;
             }
@@ -75,20 +80,26 @@ impl Options {
         let (options, others) = Self::parse(arguments)?;
         match others.first() {
             None => Ok(options),
-            Some(other) => Err(OptionsError(alloc::format!(
-                "`{other}` is not known here: use --ip, --gateway, --port or --max-connections"
-            ))),
+            Some(other) => Err(OptionsError(alloc::format!("`{other}` is not known here: use {KNOWN}"))),
         }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), OptionsError> {
         let expected = match name {
+            "--ip" if value == "dhcp" => {
+                self.config.dhcp = true;
+                return Ok(());
+            }
+            "--hostname" => {
+                self.config.host_name = Some(value.into());
+                return Ok(());
+            }
             "--ip" => match value.parse::<IpCidr>() {
                 Ok(cidr) => {
                     self.config.addresses.push(cidr);
                     return Ok(());
                 }
-                Err(_) => "an address and its prefix length, as in 10.0.0.2/24",
+                Err(_) => "an address and its prefix length, as in 10.0.0.2/24, or dhcp",
             },
             "--gateway" => match value.parse::<IpAddress>() {
                 Ok(IpAddress::Ipv4(gateway)) if self.config.gateway_v4.is_none() => {
@@ -149,7 +160,8 @@ mod tests {
         assert_eq!(error(&["--ip"]), "--ip needs a value: add it behind --ip");
         assert_eq!(
             error(&["--ip", "10.0.0.2"]),
-            "`10.0.0.2` is no good for --ip: it is an address and its prefix length, as in 10.0.0.2/24"
+            "`10.0.0.2` is no good for --ip: it is an address and its prefix length, as in 10.0.0.2/24, or \
+             dhcp"
         );
         assert_eq!(error(&["--port=0"]), "`0` is no good for --port: it is a number from 1 to 65535");
         assert!(error(&["--port", "65536"]).contains("65535"));

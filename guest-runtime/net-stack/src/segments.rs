@@ -6,8 +6,9 @@
 use crate::config::Offloads;
 use crate::header::{Segments, Work};
 use smoltcp::wire::{
-    ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpAddress,
-    IpProtocol, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket, TcpSeqNumber, UDP_HEADER_LEN, checksum,
+    DHCP_CLIENT_PORT, ETHERNET_HEADER_LEN, EthernetFrame, EthernetProtocol, IPV4_HEADER_LEN, IPV6_HEADER_LEN,
+    IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket, TcpSeqNumber, UDP_HEADER_LEN,
+    UdpPacket, checksum,
 };
 
 /// The most bytes of a frame, its Ethernet header included: an IP packet states its length in 16 bits.
@@ -153,6 +154,14 @@ fn prepare_checksum(frame: &mut [u8], is_large: bool) -> Option<(u16, u16)> {
         _ => return None,
     };
     let transport = frame.get_mut(ETHERNET_HEADER_LEN + header..)?;
+    if protocol == IpProtocol::Udp
+        && let Ok(mut datagram) = UdpPacket::new_checked(&mut *transport)
+        && datagram.src_port() == DHCP_CLIENT_PORT
+    {
+        // Servers take these past their kernel, which would have completed the checksum, and some look at it.
+        datagram.fill_checksum(&source, &destination);
+        return None;
+    }
     let (least, offset) = match protocol {
         IpProtocol::Tcp => (TCP_HEADER_LEN, TCP_CHECKSUM),
         IpProtocol::Udp => (UDP_HEADER_LEN, UDP_CHECKSUM),

@@ -73,6 +73,34 @@ impl Engine {
         }
     }
 
+    /// Sends a datagram from `port` and the local address that is given, or parks it; there must be a buffer to send from. `false`: it cannot be
+    /// sent to there.
+    pub(crate) fn send_datagram(&mut self, port: u16, bytes: &[u8], to: UdpMetadata) -> bool {
+        let mtu = self.transmit.mtu();
+        let (mut sockets, handle) = self.datagrams.sender.take().unwrap_or_else(|| sender(mtu));
+        let socket: &mut Socket<'static> = sockets.get_mut(handle);
+        socket.close();
+        if socket.bind(port).is_err() || socket.send_slice(bytes, to).is_err() {
+            return false;
+        }
+        let queued = self.transmit.queued();
+        self.send_from(&mut sockets);
+        if sockets.get::<Socket<'static>>(handle).can_send() {
+            self.datagrams.sender = Some((sockets, handle));
+        } else {
+            let asked = self.transmit.queued() > queued;
+            self.park(sockets);
+            self.ask(to.endpoint.addr, None, asked);
+        }
+        true
+    }
+
+    /// Gives up all parked datagrams, as the address that they would leave from may be no more.
+    pub(crate) fn give_up_parked(&mut self) {
+        self.counters.unresolved += self.datagrams.parked.len() as u64;
+        self.datagrams.parked.clear();
+    }
+
     fn park(&mut self, sockets: SocketSet<'static>) {
         if self.datagrams.parked.len() == MAX_PARKED {
             self.datagrams.parked.pop_front();
@@ -215,22 +243,9 @@ impl UdpSocket {
             return Poll::Pending;
         }
         engine.tick();
-        let mtu = engine.transmit.mtu();
-        let (mut sockets, handle) = engine.datagrams.sender.take().unwrap_or_else(|| sender(mtu));
-        let socket: &mut Socket<'static> = sockets.get_mut(handle);
-        socket.close();
         let to = UdpMetadata { local_address: source, ..to };
-        if socket.bind(self.port).is_err() || socket.send_slice(bytes, to).is_err() {
+        if !engine.send_datagram(self.port, bytes, to) {
             return Poll::Ready(Err(UdpError::Unreachable));
-        }
-        let queued = engine.transmit.queued();
-        engine.send_from(&mut sockets);
-        if !sockets.get::<Socket<'static>>(handle).can_send() {
-            let asked = engine.transmit.queued() > queued;
-            engine.park(sockets);
-            engine.ask(address, None, asked);
-        } else {
-            engine.datagrams.sender = Some((sockets, handle));
         }
         engine.wake_driver();
         Poll::Ready(Ok(()))

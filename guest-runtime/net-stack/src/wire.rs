@@ -63,6 +63,12 @@ impl Wire {
         self.0.borrow_mut().transmit.take()
     }
 
+    /// Says that frames can pass from now on, or no more. Until it is told otherwise, the stack takes it that they can. Once they
+    /// can again, it looks anew whether its addresses are free, and asks whether a lease still holds.
+    pub fn set_link(&self, is_up: bool) {
+        self.0.borrow_mut().set_link(is_up);
+    }
+
     /// When to [`poll`](Self::poll) at the latest, on the stack's clock; `None` where nothing is due.
     pub fn deadline(&self) -> Option<Duration> {
         let deadline = self.0.borrow().deadline()?;
