@@ -96,6 +96,10 @@ fn look(frame: &[u8]) -> Sent {
                     ..
                 } => {
                     assert_eq!(frame.dst_addr(), EthernetAddress::BROADCAST);
+                    // About the stack's own address: whether it is free, or that it is taken.
+                    if IpAddress::from(target_protocol_addr) == STACK {
+                        return Sent::Other;
+                    }
                     assert_eq!(IpAddress::from(source_protocol_addr), STACK);
                     assert_eq!(source_hardware_addr, EthernetAddress(mac(1)));
                     Sent::Question(target_protocol_addr.into())

@@ -189,10 +189,11 @@ impl Engine {
         let now = self.now;
         let mut contradicts = false;
         for index in 0..self.assignment.claims.len() {
-            let claim = &mut self.assignment.claims[index];
+            let Assignment { claims, random, .. } = &mut self.assignment;
+            let claim = &mut claims[index];
             let address = claim.address;
             contradicts |= sender == address;
-            match claim.look(now, mac, sender, target) {
+            match claim.look(now, mac, sender, target, random) {
                 Verdict::Nothing => {}
                 Verdict::Reply => self.send_arp_reply(address, mac, Ipv4Address::UNSPECIFIED),
                 Verdict::Defend => self.send_arp_request(address, address),

@@ -26,8 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// DEFEND_INTERVAL: how long not to tell others again whose an address is.
 const DEFENCE: Duration = Duration::from_secs(10);
-/// RATE_LIMIT_INTERVAL: when to try a static address again that somebody else has.
+/// RATE_LIMIT_INTERVAL: when to try a static address again that somebody else has, at the earliest, and at the latest: two hosts that
+/// have taken it from each other must not do so for ever.
 const RETRY: Duration = Duration::from_secs(60);
+const LATEST_RETRY: Duration = Duration::from_secs(90);
 
 /// Where an address comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,7 @@ impl Claim {
         other: EthernetAddress,
         sender: Ipv4Address,
         target: Ipv4Address,
+        random: &mut Random,
     ) -> Verdict {
         let asks = sender.is_unspecified() && target == self.address;
         if asks && self.in_use {
@@ -166,7 +169,7 @@ impl Claim {
         }
         match self.stage {
             Stage::Lost(_) => Verdict::Nothing,
-            Stage::Asking { .. } => self.lose(now, other),
+            Stage::Asking { .. } => self.lose(now, other, random),
             Stage::Held => {
                 let was_defended = self.defended.is_some_and(|then| now < then + DEFENCE);
                 match (was_defended, self.source) {
@@ -176,16 +179,16 @@ impl Claim {
                     }
                     // Not with each frame, or two hosts with the same idea would flood the link.
                     (true, Source::Config) => Verdict::Nothing,
-                    (true, Source::Lease) => self.lose(now, other),
+                    (true, Source::Lease) => self.lose(now, other, random),
                 }
             }
         }
     }
 
-    fn lose(&mut self, now: Instant, other: EthernetAddress) -> Verdict {
+    fn lose(&mut self, now: Instant, other: EthernetAddress, random: &mut Random) -> Verdict {
         self.stage = Stage::Lost(other);
         self.in_use = false;
-        self.next = (self.source == Source::Config).then_some(now + RETRY);
+        self.next = (self.source == Source::Config).then(|| now + random.between(RETRY, LATEST_RETRY));
         Verdict::Lost
     }
 }

@@ -9,6 +9,11 @@ fn seconds(seconds: f64) -> Instant {
     Instant::from_micros((seconds * 1e6) as i64)
 }
 
+/// Shows a claim an ARP packet of `OTHER`.
+fn look(claim: &mut Claim, now: Instant, sender: Ipv4Address, target: Ipv4Address) -> Verdict {
+    claim.look(now, OTHER, sender, target, &mut Random::new(2))
+}
+
 /// Lets time pass until `end`; what was sent, and when in milliseconds.
 fn pass(claim: &mut Claim, end: Instant) -> Vec<(i64, Notice)> {
     let mut random = Random::new(1);
@@ -54,10 +59,10 @@ fn who_answers_before_the_last_question_was_there_first() {
     {
         let mut claim = Claim::new(ADDRESS, source, Instant::ZERO);
         pass(&mut claim, seconds(when));
-        assert_eq!(claim.look(seconds(when), OTHER, ADDRESS, NOBODY), Verdict::Lost);
+        assert_eq!(look(&mut claim, seconds(when), ADDRESS, NOBODY), Verdict::Lost);
         assert!(!claim.is_in_use());
         assert_eq!(claim.lost_to(), Some(OTHER));
-        assert_eq!(claim.look(seconds(when), OTHER, ADDRESS, NOBODY), Verdict::Nothing);
+        assert_eq!(look(&mut claim, seconds(when), ADDRESS, NOBODY), Verdict::Nothing);
     }
 }
 
@@ -65,14 +70,17 @@ fn who_answers_before_the_last_question_was_there_first() {
 fn a_static_address_is_tried_again_and_used_when_it_is_free() {
     let mut claim = Claim::new(ADDRESS, Source::Config, Instant::ZERO);
     pass(&mut claim, seconds(0.01));
-    claim.look(seconds(0.01), OTHER, ADDRESS, NOBODY);
-    assert_eq!(pass(&mut claim, seconds(60.0)), []);
-    assert_eq!(pass(&mut claim, seconds(60.02)), [(60_010, Notice::Probe)]);
-    assert_eq!(claim.look(seconds(60.02), OTHER, ADDRESS, NOBODY), Verdict::Lost);
-    let sent = pass(&mut claim, seconds(120.05));
-    assert_eq!(sent, [(120_020, Notice::Probe)]);
-    assert!(!claim.is_in_use());
-    assert_eq!(pass(&mut claim, seconds(140.0)).len(), 4);
+    look(&mut claim, seconds(0.01), ADDRESS, NOBODY);
+    for _ in 0..3 {
+        let before = claim.deadline().unwrap();
+        assert_eq!(pass(&mut claim, before), [(before.total_millis(), Notice::Probe)]);
+        assert!(!claim.is_in_use());
+        assert_eq!(look(&mut claim, before, ADDRESS, NOBODY), Verdict::Lost);
+        let pause = claim.deadline().unwrap() - before;
+        assert!(pause >= Duration::from_secs(60) && pause <= Duration::from_secs(90), "{pause}");
+    }
+    let next = claim.deadline().unwrap();
+    assert_eq!(pass(&mut claim, next + Duration::from_secs(20)).len(), 5);
     assert!(claim.is_in_use());
     assert_eq!(claim.lost_to(), None);
 }
@@ -81,9 +89,9 @@ fn a_static_address_is_tried_again_and_used_when_it_is_free() {
 fn a_leased_address_is_given_back_when_the_other_insists() {
     let mut claim = Claim::new(ADDRESS, Source::Lease, Instant::ZERO);
     pass(&mut claim, seconds(60.0));
-    assert_eq!(claim.look(seconds(60.0), OTHER, ADDRESS, ADDRESS), Verdict::Defend);
-    assert_eq!(claim.look(seconds(70.0), OTHER, ADDRESS, ADDRESS), Verdict::Defend);
-    assert_eq!(claim.look(seconds(79.9), OTHER, ADDRESS, ADDRESS), Verdict::Lost);
+    assert_eq!(look(&mut claim, seconds(60.0), ADDRESS, ADDRESS), Verdict::Defend);
+    assert_eq!(look(&mut claim, seconds(70.0), ADDRESS, ADDRESS), Verdict::Defend);
+    assert_eq!(look(&mut claim, seconds(79.9), ADDRESS, ADDRESS), Verdict::Lost);
 }
 
 #[test]
@@ -91,7 +99,7 @@ fn a_static_address_is_kept_without_a_flood() {
     let mut claim = Claim::new(ADDRESS, Source::Config, Instant::ZERO);
     pass(&mut claim, seconds(60.0));
     let verdicts =
-        (0..2000).map(|step| claim.look(seconds(60.0 + f64::from(step) / 100.0), OTHER, ADDRESS, NOBODY));
+        (0..2000).map(|step| look(&mut claim, seconds(60.0 + f64::from(step) / 100.0), ADDRESS, NOBODY));
     assert_eq!(verdicts.filter(|verdict| *verdict == Verdict::Defend).count(), 2);
     assert!(claim.is_in_use());
 }
@@ -99,14 +107,14 @@ fn a_static_address_is_kept_without_a_flood() {
 #[test]
 fn who_asks_whether_it_is_free_is_told() {
     let mut claim = Claim::new(ADDRESS, Source::Config, Instant::ZERO);
-    assert_eq!(claim.look(Instant::ZERO, OTHER, NOBODY, ADDRESS), Verdict::Reply);
+    assert_eq!(look(&mut claim, Instant::ZERO, NOBODY, ADDRESS), Verdict::Reply);
     assert!(claim.is_in_use());
-    assert_eq!(claim.look(Instant::ZERO, OTHER, NOBODY, Ipv4Address::new(10, 0, 0, 6)), Verdict::Nothing);
-    assert_eq!(claim.look(Instant::ZERO, OTHER, Ipv4Address::new(10, 0, 0, 6), ADDRESS), Verdict::Nothing);
+    assert_eq!(look(&mut claim, Instant::ZERO, NOBODY, Ipv4Address::new(10, 0, 0, 6)), Verdict::Nothing);
+    assert_eq!(look(&mut claim, Instant::ZERO, Ipv4Address::new(10, 0, 0, 6), ADDRESS), Verdict::Nothing);
     // Two that were given the same address at the same time leave it to neither.
     let mut claim = Claim::new(ADDRESS, Source::Lease, Instant::ZERO);
     pass(&mut claim, Instant::ZERO);
-    assert_eq!(claim.look(Instant::ZERO, OTHER, NOBODY, ADDRESS), Verdict::Lost);
+    assert_eq!(look(&mut claim, Instant::ZERO, NOBODY, ADDRESS), Verdict::Lost);
 }
 
 #[test]
@@ -117,6 +125,6 @@ fn another_link_is_asked_anew_while_the_address_is_used() {
         claim.restart(seconds(60.0));
         assert!(claim.is_in_use());
         assert_eq!(pass(&mut claim, seconds(60.1)).len(), 2);
-        assert_eq!(claim.look(seconds(60.2), OTHER, ADDRESS, NOBODY), Verdict::Lost);
+        assert_eq!(look(&mut claim, seconds(60.2), ADDRESS, NOBODY), Verdict::Lost);
     }
 }

@@ -18,8 +18,8 @@ pub struct Configuration {
     pub addresses: Vec<IpCidr>,
     /// What a DHCP server has given, while it holds.
     pub lease: Option<Lease>,
-    /// The addresses of the [`Config`](crate::Config) that are not in use, as somebody else has them. Each is tried again every
-    /// minute.
+    /// The addresses of the [`Config`](crate::Config) that are not in use, as somebody else has them. Each is tried again after a
+    /// minute or a little more.
     pub conflicts: Vec<Conflict>,
     /// Whether the device says that frames can pass.
     pub is_link_up: bool,

@@ -86,15 +86,7 @@ impl World {
 
     /// With a cable that leaves to the receiver what the sender has left to it.
     pub(crate) fn with_offloads(offloads: Offloads, change: impl Fn(usize, &mut Config)) -> Self {
-        let ends = [0, 1].map(|side| {
-            let mut config = Config::default();
-            for text in [format!("10.0.0.{}/24", side + 1), format!("fd00::{}/64", side + 1)] {
-                config.addresses.push(text.parse().unwrap());
-            }
-            change(side, &mut config);
-            let link = Link { mac: mac(side), mtu: MTU, buffers: BUFFERS, offloads };
-            Stack::new(&link, &config, 42 + side as u64, now).unwrap()
-        });
+        let ends = [0, 1].map(|side| stack(side, offloads, &change));
         let [(stack_0, wire_0), (stack_1, wire_1)] = ends;
         Self {
             stacks: [stack_0, stack_1],
@@ -103,6 +95,12 @@ impl World {
             cable: [VecDeque::new(), VecDeque::new()],
             tap: Box::new(|_, frame| vec![frame]),
         }
+    }
+
+    /// Puts a new stack in the place of that of `side`.
+    pub(crate) fn restart(&mut self, side: usize, change: impl Fn(usize, &mut Config)) {
+        (self.stacks[side], self.wires[side]) = stack(side, Offloads::default(), &change);
+        self.flags[side].0.store(true, Ordering::Relaxed);
     }
 
     /// Has `frame` arrive at `side`.
@@ -199,6 +197,16 @@ impl World {
         });
         Some(())
     }
+}
+
+fn stack(side: usize, offloads: Offloads, change: &impl Fn(usize, &mut Config)) -> (Stack, Wire) {
+    let mut config = Config::default();
+    for text in [format!("10.0.0.{}/24", side + 1), format!("fd00::{}/64", side + 1)] {
+        config.addresses.push(text.parse().unwrap());
+    }
+    change(side, &mut config);
+    let link = Link { mac: mac(side), mtu: MTU, buffers: BUFFERS, offloads };
+    Stack::new(&link, &config, 42 + side as u64, now).unwrap()
 }
 
 fn run_tasks() -> bool {
