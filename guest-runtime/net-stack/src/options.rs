@@ -26,9 +26,6 @@ pub struct Options {
     pub port: Option<u16>,
 }
 
-/// The arguments, for a sentence that says what is known.
-const KNOWN: &str = "--ip, --hostname, --gateway, --port or --max-connections";
-
 /// An argument that cannot be used; the text says which, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionsError(String);
@@ -42,6 +39,9 @@ impl fmt::Display for OptionsError {
 impl core::error::Error for OptionsError {}
 
 impl Options {
+    /// The arguments' names, for a sentence that says what is known.
+    pub const KNOWN: &'static str = "--ip, --hostname, --gateway, --port, --max-connections";
+
     /// Takes the network's arguments out of `arguments`. The others come back in their order.
     ///
     /// # Errors
@@ -80,7 +80,9 @@ impl Options {
         let (options, others) = Self::parse(arguments)?;
         match others.first() {
             None => Ok(options),
-            Some(other) => Err(OptionsError(alloc::format!("`{other}` is not known here: use {KNOWN}"))),
+            Some(other) => {
+                Err(OptionsError(alloc::format!("`{other}` is not known here: use {}", Self::KNOWN)))
+            }
         }
     }
 

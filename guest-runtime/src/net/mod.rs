@@ -11,13 +11,18 @@
 //!
 //! The protocols are smoltcp's, the sockets those of the crate `ukvm-net-stack`; here they are joined to a device. Streams are
 //! `embedded_io_async` readers and writers. [`Options`] takes addresses and ports from a program's arguments.
+//!
+//! Where an address comes from a DHCP server, programs need not wait for it: they listen on all addresses there will be. Who wants to
+//! connect to others awaits [`configured`](ukvm_net_stack::Stack::configured) first.
 
 mod device;
+mod watch;
 
 pub use ukvm_net_stack::{
-    Accept, BindError, Config, ConfigError, ConnectError, Counters, IpAddress, IpCidr, IpEndpoint,
-    Ipv4Address, Ipv6Address, MAX_ADDRESSES, Options, OptionsError, ReadHalf, TcpError, TcpListener,
-    TcpOptions, TcpStream, UdpError, UdpMetadata, UdpOptions, UdpSocket, WriteHalf,
+    Accept, BindError, Config, ConfigError, Configuration, Conflict, ConnectError, Counters, IpAddress,
+    IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Lease, LeaseRoute, MAX_ADDRESSES, Options,
+    OptionsError, ReadHalf, TcpError, TcpListener, TcpOptions, TcpStream, UdpError, UdpMetadata, UdpOptions,
+    UdpSocket, WriteHalf,
 };
 
 use crate::abi::exit_status;
@@ -64,7 +69,7 @@ impl core::error::Error for OpenError {}
 
 impl Stack {
     /// A stack on the device that the program declared as `net NAME;`. A task of its own drives it from now on. Each
-    /// device can have one.
+    /// device can have one. Leases that come and go are logged, as are addresses that somebody else has.
     ///
     /// # Errors
     ///
@@ -89,7 +94,13 @@ impl Stack {
                 .map_err(OpenError::Config)?;
         OPENED.with(|opened| *opened |= bit);
         device::drive(handle, &buffers, wire);
+        drop(crate::task::spawn(watch::log_changes(stack.clone())));
         Ok(Self { stack, mac: info.mac, mtu: info.mtu })
+    }
+
+    /// Calls `use_it` with each address that comes into use, first with those that already are. Never ends: to be spawned.
+    pub async fn for_each_address(&self, use_it: impl FnMut(IpAddress)) {
+        watch::for_each_address(&self.stack, use_it).await;
     }
 
     /// The device's hardware address.

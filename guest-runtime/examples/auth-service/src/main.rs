@@ -73,13 +73,13 @@ async fn run(mut options: Options) -> Result<(), String> {
         ..TcpOptions::default()
     };
     let listener = stack.listen(options.port, buffers).map_err(|error| error.to_string())?;
-    for address in stack.addresses() {
-        println!(
-            "auth-service: at {} port {}, up to {connections} connections",
-            address.address(),
-            options.port
-        );
-    }
+    let port = options.port;
+    drop(task::spawn(async move {
+        let say = |address| {
+            println!("auth-service: at {address} port {port}, up to {connections} connections");
+        };
+        stack.for_each_address(say).await;
+    }));
     let service = Rc::new(AuthService {
         login: Login::new(Data(disk), failures::report()),
         timeout: options.timeout,

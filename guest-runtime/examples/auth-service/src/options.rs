@@ -27,8 +27,8 @@ impl Options {
                 None => (argument, None),
             };
             if name != "--timeout" {
-                let known = "--ip, --gateway, --port, --max-connections or --timeout";
-                return Err(format!("`{argument}` is not known here: use {known}"));
+                let known = net::Options::KNOWN;
+                return Err(format!("`{argument}` is not known here: use {known} or --timeout"));
             }
             let Some(value) = value.or_else(|| others.next()) else {
                 return Err(format!("{name} needs a value: add it behind {name}"));

@@ -31,11 +31,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = TcpOptions { keep_alive: Some(KEEP_ALIVE), ..TcpOptions::default() };
     let listener = stack.listen(port, options)?;
     let socket = UdpSocket::bind(&stack, port)?;
-    for address in stack.addresses() {
-        println!("echo: TCP and UDP port {port} of {}", address.address());
-    }
+    let mtu = stack.mtu();
+    drop(task::spawn(async move {
+        stack.for_each_address(|address| println!("echo: TCP and UDP port {port} of {address}")).await;
+    }));
     drop(task::spawn(serve_tcp(listener)));
-    drop(task::spawn(serve_udp(socket, stack.mtu().into())));
+    drop(task::spawn(serve_udp(socket, mtu.into())));
     shutdown::requested().await;
     Ok(())
 }
