@@ -22,10 +22,13 @@ pub const HOST_TSO6: u64 = 1 << 12;
 /// Each request to receive takes as many frames as have come: see [`record_size`].
 pub const BATCHED_RECEIVE: u64 = 1 << 32;
 
+/// The guest can ask whether frames pass the link: see [`NetLink`](crate::request::Opcode::NetLink).
+pub const LINK_STATE: u64 = 1 << 33;
+
 /// Those that are left to whoever hands over the frames that the guest receives.
 pub const RECEIVE: u64 = GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6;
 /// All features of this version of the contract.
-pub const ALL: u64 = RECEIVE | CSUM | HOST_TSO4 | HOST_TSO6 | BATCHED_RECEIVE;
+pub const ALL: u64 = RECEIVE | CSUM | HOST_TSO4 | HOST_TSO6 | BATCHED_RECEIVE | LINK_STATE;
 
 /// The most bytes of the virtio-net header and a frame: with a VLAN tag (4 bytes) and the largest IPv4 packet.
 pub const LONGEST: usize = crate::request::NET_HEADERS_SIZE + 4 + 65535;

@@ -32,6 +32,7 @@ pub const MAX_ENTROPY: usize = 1 << 16;
 /// | [`BlockWriteZeroes`](Self::BlockWriteZeroes) | block | length only | bytes | the length; the range reads as zeroes |
 /// | [`Entropy`](Self::Entropy) | system | written | 0 | bytes, all of them, of the host's random number generator |
 /// | [`ShutdownNotice`](Self::ShutdownNotice) | system | none | 0 | 0, once the host wants the guest to end; one at a time |
+/// | [`NetLink`](Self::NetLink) | net | none | 1 or 0 | the state of the link, once it is another than the offset says; one at a time |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 #[allow(missing_docs, reason = "the table above says it")]
@@ -48,6 +49,7 @@ pub enum Opcode {
     BlockWriteZeroes = 9,
     Entropy = 10,
     ShutdownNotice = 11,
+    NetLink = 12,
 }
 
 impl Opcode {
@@ -67,6 +69,7 @@ impl Opcode {
             9 => Self::BlockWriteZeroes,
             10 => Self::Entropy,
             11 => Self::ShutdownNotice,
+            12 => Self::NetLink,
             _ => return None,
         })
     }
@@ -86,8 +89,8 @@ pub enum Status {
     BadFlags = 3,
     /// The buffer wraps around, leaves the guest's memory, or lies where the guest has not the right that the request needs.
     BadAddress = 4,
-    /// A length or offset is no multiple of the block size, a frame is too short or too long, or a second shutdown
-    /// notice was asked for.
+    /// A length or offset is no multiple of the block size, a frame is too short or too long, or a second
+    /// notice of a shutdown or of a link was asked for.
     Invalid = 5,
     /// The range is not inside the device.
     OutOfRange = 6,
@@ -251,7 +254,7 @@ mod tests {
             if let Some(opcode) = Opcode::from_number(number) {
                 assert_eq!(opcode as u16, number);
             } else {
-                assert!(number > Opcode::ShutdownNotice as u16);
+                assert!(number > Opcode::NetLink as u16);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! - [`run`]: a monitor with a guest as a child process, and what came out of it.
 //! - [`network`]: network namespaces and TAP devices.
 //! - [`wire`]: the host's end of a TAP, as bytes.
+//! - [`dhcp`]: DHCP servers of others.
 //! - [`processors`]: fewer processors than the machine has.
 //! - [`user`]: the same as an ordinary user.
 //! - [`terminal`]: a pseudo-terminal.
@@ -14,6 +15,7 @@
 //! - [`files`]: disk images, other files and outside programs.
 
 pub mod artifacts;
+pub mod dhcp;
 pub mod elf;
 pub mod files;
 pub mod hvt;

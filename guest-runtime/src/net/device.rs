@@ -44,6 +44,8 @@ const LARGE_SEND_PART: usize = 32;
 const MOST_LARGE: usize = 32;
 /// Bytes of a VLAN tag (IEEE 802.1Q), which a frame may have beyond the MTU.
 const VLAN_TAG: usize = 4;
+/// The token of the request for the link's state.
+const LINK: u32 = u32::MAX;
 /// How long a receive that failed rests.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -99,11 +101,13 @@ impl Buffers {
 }
 
 /// Drives `wire` by a task of its own, for ever.
-pub(super) fn drive(handle: u32, buffers: &Buffers, wire: Wire) {
+/// `tells_link`: the device says whether frames can pass.
+pub(super) fn drive(handle: u32, buffers: &Buffers, tells_link: bool, wire: Wire) {
     let Buffers { is_batched, receiving, receive_size, sending, .. } = *buffers;
     let mut driver = Driver {
         handle,
-        queue: Queue::new(receiving + sending),
+        // One more for the link.
+        queue: Queue::new(receiving + sending + 1),
         wire,
         may_be_quiet: crate::boot_info().features & QUIET_SENDS != 0,
         is_batched,
@@ -121,6 +125,10 @@ pub(super) fn drive(handle: u32, buffers: &Buffers, wire: Wire) {
     drop(task::spawn(async move {
         for token in 0..driver.receiving {
             driver.post(token as u32);
+        }
+        if tells_link {
+            // Until it is told otherwise, the stack takes it that they can.
+            driver.ask_link(true);
         }
         poll_fn(|context| driver.turn(context)).await
     }));
@@ -185,6 +193,14 @@ impl Driver {
 
     fn take_completions(&mut self) {
         while let Some((token, result)) = self.queue.take() {
+            if token == LINK {
+                // A monitor that cannot say it is not asked again.
+                if let Ok(state) = result {
+                    self.wire.set_link(state != 0);
+                    self.ask_link(state != 0);
+                }
+                continue;
+            }
             let receiving = self.receiving;
             match ((token as usize).checked_sub(receiving), result) {
                 (None, Ok(length)) => {
@@ -243,6 +259,18 @@ impl Driver {
         // SAFETY: the buffer is the driver's, whose task never ends and is never cancelled, and nobody touches it until
         // its token comes back from the queue.
         unsafe { self.queue.submit(request, token) };
+    }
+
+    /// Has the device say when the link's state is another than this.
+    fn ask_link(&mut self, is_up: bool) {
+        let request = Request {
+            opcode: Opcode::NetLink as u16,
+            device: self.handle,
+            offset: is_up.into(),
+            ..Request::default()
+        };
+        // SAFETY: the request has no buffer.
+        unsafe { self.queue.submit(request, LINK) };
     }
 
     fn send(&mut self, frame: Outgoing) {

@@ -93,7 +93,8 @@ impl Stack {
             ukvm_net_stack::Stack::new(&link, &config, u64::from_ne_bytes(seed), time::monotonic)
                 .map_err(OpenError::Config)?;
         OPENED.with(|opened| *opened |= bit);
-        device::drive(handle, &buffers, wire);
+        let tells_link = info.features & ukvm_abi::net::LINK_STATE != 0;
+        device::drive(handle, &buffers, tells_link, wire);
         drop(crate::task::spawn(watch::log_changes(stack.clone())));
         Ok(Self { stack, mac: info.mac, mtu: info.mtu })
     }

@@ -21,7 +21,7 @@ fn a_wrong_request_completes_with_an_error_and_the_guest_goes_on() {
     let ended = Run::guest("requests").finish().status(0).quietly();
     let expected = [
         ("nop", Ok),
-        ("opcode 12", UnknownOpcode),
+        ("opcode 13", UnknownOpcode),
         ("opcode 65535", UnknownOpcode),
         ("device 3", BadDevice),
         ("device max", BadDevice),

@@ -20,6 +20,7 @@ mod hvt_elf;
 mod hvt_faults;
 mod inspect_report;
 mod kvm;
+mod lease;
 mod lifecycle;
 mod manifest;
 mod memory;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         hvt_faults::TESTS,
         inspect_report::TESTS,
         kvm::TESTS,
+        lease::TESTS,
         lifecycle::TESTS,
         manifest::TESTS,
         memory::TESTS,

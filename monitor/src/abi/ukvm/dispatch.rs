@@ -99,7 +99,7 @@ const fn shape(opcode: Opcode) -> Shape {
         }
         Opcode::BlockRead => Shape::Buffer { write: true, offset: true },
         Opcode::BlockWrite => Shape::Buffer { write: false, offset: true },
-        Opcode::BlockDiscard | Opcode::BlockWriteZeroes => Shape::Range,
+        Opcode::BlockDiscard | Opcode::BlockWriteZeroes | Opcode::NetLink => Shape::Range,
     }
 }
 

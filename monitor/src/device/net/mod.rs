@@ -4,6 +4,7 @@
 //! posted, so that the host's queue, and then TCP, hold back a sender that is faster than the guest.
 
 mod interface;
+mod link;
 mod mac;
 mod tap;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::{GuestBuffer, Memory};
 use crate::spin::SPIN;
 use interface::Interfaces;
+use link::Link;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -36,6 +38,10 @@ pub struct Net {
     features: u64,
     sends: VecDeque<Pending>,
     receives: VecDeque<Pending>,
+    /// Where the guest can ask for its state.
+    link: Option<Link>,
+    /// The request for it, and the state that the guest knows.
+    link_request: Option<(u64, bool)>,
     /// The interface has been deleted: nothing will come, and the descriptor would poll as ready for ever.
     gone: bool,
     /// The interface is down, and the log says so.
@@ -97,7 +103,13 @@ impl Net {
             NetSource::Fd(fd) => Tap::of_descriptor(*fd, framing)?,
         };
         let features = net::consistent(offered);
-        let features = features & !net::RECEIVE | tap.set_offloads(features & net::RECEIVE);
+        let mut features = features & !net::RECEIVE | tap.set_offloads(features & net::RECEIVE);
+        // An interface of another network namespace is not told of here.
+        let wants_link = features & net::LINK_STATE != 0 && tap.is_here();
+        let link = wants_link.then(|| Link::watch(tap.name()).ok()).flatten();
+        if link.is_none() {
+            features &= !net::LINK_STATE;
+        }
         Ok(Self {
             features,
             mac: config.mac.unwrap_or_else(|| mac::default_for(tap.name())),
@@ -105,6 +117,8 @@ impl Net {
             tap,
             sends: VecDeque::new(),
             receives: VecDeque::new(),
+            link,
+            link_request: None,
             gone: false,
             down: false,
             came: false,
@@ -285,6 +299,34 @@ impl Net {
         Ok(0)
     }
 
+    /// Takes a request for the link's state.
+    fn ask_link(&mut self, request: &DeviceRequest, done: &mut dyn Completions) {
+        let known = match request.offset {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        };
+        match (known, request.length, &self.link) {
+            (_, _, None) => done.post(request.user_data, Err(Status::NotSupported)),
+            (_, 1.., _) => done.post(request.user_data, Err(Status::BadFlags)),
+            (Some(known), 0, Some(_)) if self.link_request.is_none() => {
+                self.link_request = Some((request.user_data, known));
+                self.tell_link(done);
+            }
+            _ => done.post(request.user_data, Err(Status::Invalid)),
+        }
+    }
+
+    /// Tells the guest of the link if it asked and its state is another than it knows.
+    fn tell_link(&mut self, done: &mut dyn Completions) {
+        let (Some(link), Some((user_data, known))) = (&self.link, self.link_request) else { return };
+        let is_up = link.is_up();
+        if is_up != known {
+            self.link_request = None;
+            done.post(user_data, Ok(u64::from(is_up)));
+        }
+    }
+
     fn failed(&mut self, what: &str, error: &io::Error) -> Status {
         self.counters.errors += 1;
         self.log.say(format_args!("cannot {what}: {error}"));
@@ -318,6 +360,7 @@ impl Device for Net {
             }
             // Read by `advance`, so that a guest that posts many buffers does not pay for a look at the interface with each.
             Opcode::NetReceive => self.receives.push_back(pending),
+            Opcode::NetLink => self.ask_link(request, done),
             _ => done.post(pending.user_data, Err(Status::BadDevice)),
         }
     }
@@ -329,7 +372,15 @@ impl Device for Net {
             }
             self.sends.pop_front();
         }
+        let before = self.counters.requests_in;
         self.receive(memory, done);
+        // While frames come, nobody is kept waiting for this: it is still there when none does.
+        if self.link_request.is_some()
+            && self.counters.requests_in == before
+            && self.link.as_ref().is_some_and(Link::take_messages)
+        {
+            self.tell_link(done);
+        }
     }
 
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
@@ -342,6 +393,9 @@ impl Device for Net {
         }
         if events != 0 {
             wanted.push((self.tap.fd(), events));
+        }
+        if let Some(link) = self.link.as_ref().filter(|_| self.link_request.is_some()) {
+            wanted.push((link.fd(), libc::POLLIN));
         }
     }
 

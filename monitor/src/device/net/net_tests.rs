@@ -309,6 +309,41 @@ fn an_interface_that_is_deleted_leaves_the_guest_alone() {
 }
 
 #[test]
+fn a_guest_that_asks_learns_of_the_link() {
+    in_namespace("a_guest_that_asks_learns_of_the_link", || {
+        let none = GuestBuffer::default();
+        let mut rig = open("tap0");
+        rig.submit(Opcode::NetLink, 1, none, 1);
+        assert_eq!(rig.taken(), [(1, Err(Status::NotSupported))], "it was not offered");
+        drop(rig);
+        let mut rig = Rig::new(Net::open(&config("tap0"), net::LINK_STATE).unwrap());
+        assert_eq!(rig.device.features(), net::LINK_STATE);
+        assert!(rig.wanted().is_empty());
+        rig.submit(Opcode::NetLink, 2, none, 2);
+        rig.submit_length(Opcode::NetLink, 3, none, 1, 1);
+        assert_eq!(rig.taken(), [(2, Err(Status::Invalid)), (3, Err(Status::BadFlags))]);
+        rig.submit(Opcode::NetLink, 4, none, 0);
+        assert_eq!(rig.completions(1), [(4, Ok(1))], "it is up");
+        rig.submit(Opcode::NetLink, 5, none, 1);
+        rig.submit(Opcode::NetLink, 6, none, 1);
+        assert_eq!(rig.taken(), [(6, Err(Status::Invalid))], "one at a time");
+        // Another interface says nothing of this one.
+        set_up("lo", true);
+        rig.wait(MOMENT);
+        rig.advance();
+        assert_eq!(rig.taken(), []);
+        set_up("tap0", false);
+        assert_eq!(rig.completions(1), [(5, Ok(0))]);
+        rig.submit(Opcode::NetLink, 7, none, 0);
+        rig.advance();
+        assert_eq!(rig.taken(), []);
+        set_up("tap0", true);
+        assert_eq!(rig.completions(1), [(7, Ok(1))]);
+        assert!(rig.wanted().is_empty());
+    });
+}
+
+#[test]
 fn a_batch_has_all_frames_that_have_come() {
     in_namespace("a_batch_has_all_frames_that_have_come", || {
         let mut rig = Rig::new(Net::open(&config("tap0"), net::BATCHED_RECEIVE).unwrap());

@@ -38,6 +38,7 @@ pub(super) struct Tap {
     name: String,
     mtu: u16,
     warning: Option<String>,
+    is_here: bool,
     /// What keeps `preadv2` and `pwritev2` from waiting where the description itself does not.
     io_flags: libc::c_int,
 }
@@ -72,7 +73,15 @@ impl Tap {
             Some(flags) => warning_of_state(name, flags),
         };
         let mtu = interfaces.mtu(name).map_err(failed)?;
-        Ok(Self { fd: tun, has_header: true, name: name.into(), mtu: clamp(mtu), warning, io_flags: 0 })
+        Ok(Self {
+            fd: tun,
+            has_header: true,
+            name: name.into(),
+            mtu: clamp(mtu),
+            warning,
+            is_here: true,
+            io_flags: 0,
+        })
     }
 
     /// Uses the TAP that descriptor `fd` is attached to. The descriptor stays the caller's.
@@ -112,7 +121,8 @@ impl Tap {
         let io_flags =
             nowait_flags(&tap, has_header).map_err(|error| cannot_use(&name, &error))?.ok_or_else(other)?;
         let interfaces = Interfaces::open().map_err(|error| cannot_use(&name, &error))?;
-        let (mtu, warning) = if interfaces.is_here(&name, tap.as_raw_fd()) {
+        let is_here = interfaces.is_here(&name, tap.as_raw_fd());
+        let (mtu, warning) = if is_here {
             let flags = interfaces.flags(&name).ok().flatten().unwrap_or(libc::IFF_UP);
             let mtu = interfaces.mtu(&name).map_err(|error| cannot_use(&name, &error))?;
             (clamp(mtu), warning_of_state(&name, flags))
@@ -122,7 +132,7 @@ impl Tap {
             );
             (USUAL_MTU, Some(warning))
         };
-        Ok(Self { fd: tap, has_header, name, mtu, warning, io_flags })
+        Ok(Self { fd: tap, has_header, name, mtu, warning, is_here, io_flags })
     }
 
     /// Has the driver leave to the guest what it takes, by its [features](ukvm_abi::net) to receive. Those that are now in use: where
@@ -142,6 +152,11 @@ impl Tap {
     /// The most bytes behind a frame's Ethernet header, 68 to 65521, when it was opened.
     pub(super) fn mtu(&self) -> u16 {
         self.mtu
+    }
+
+    /// Whether the interface is in this network namespace.
+    pub(super) fn is_here(&self) -> bool {
+        self.is_here
     }
 
     /// What the user should know.

@@ -14,7 +14,7 @@ async fn main() {
     let nop = bare(Opcode::Nop);
     for (name, request) in [
         ("nop", nop),
-        ("opcode 12", Request { opcode: 12, ..nop }),
+        ("opcode 13", Request { opcode: 13, ..nop }),
         ("opcode 65535", Request { opcode: u16::MAX, ..nop }),
         ("device 3", Request { device: 3, ..good }),
         ("device max", Request { device: u32::MAX, ..good }),
