@@ -3,8 +3,8 @@
 use crate::call::{checked, raw};
 use libc::{
     AT_EMPTY_PATH, AT_FDCWD, c_char, c_int, c_long, c_uint, c_ulong, c_void, clockid_t, iovec, itimerspec,
-    loff_t, mode_t, nfds_t, off_t, pid_t, pollfd, size_t, ssize_t, stat, statfs, sysinfo as sysinfo_t,
-    timer_t, timespec, uid_t,
+    loff_t, mode_t, nfds_t, off_t, pid_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, stat, statfs,
+    sysinfo as sysinfo_t, timer_t, timespec, uid_t,
 };
 
 /// The kernel's sets of signals have 64 bits.
@@ -66,6 +66,7 @@ calls! {
     eventfd(value: c_uint, flags: c_int) -> c_int = SYS_eventfd2(value, flags);
     poll(files: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int = SYS_poll(files, count, timeout);
     socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int = SYS_socket(domain, kind, protocol);
+    bind(file: c_int, address: *const sockaddr, length: socklen_t) -> c_int = SYS_bind(file, address, length);
 }
 
 // Memory.

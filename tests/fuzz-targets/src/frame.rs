@@ -94,9 +94,8 @@ impl World {
         let config = Config {
             addresses: ["10.0.0.2/24", "fd00::2/64"].map(|text| text.parse().expect("an address")).to_vec(),
             gateway_v4: Some(PEER),
-            gateway_v6: None,
             max_connections: Some(MAX_CONNECTIONS),
-            buffer_memory: None,
+            ..Config::default()
         };
         let link = Link { mac: OWN_MAC.0, mtu, buffers: BUFFERS, offloads: Offloads::default() };
         let (stack, wire) = Stack::new(&link, &config, 42, || NOW.get()).expect("a good configuration");

@@ -7,6 +7,7 @@
 pub mod dispatch;
 pub mod elf;
 pub mod frame;
+pub mod lease;
 pub mod note;
 pub mod queue;
 mod random;
@@ -27,10 +28,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "dispatch", run: dispatch::run, seeds: dispatch::seeds },
     Target { name: "elf", run: elf::run, seeds: elf::seeds },
     Target { name: "frame", run: frame::run, seeds: frame::seeds },
+    Target { name: "lease", run: lease::run, seeds: lease::seeds },
     Target { name: "note", run: note::run, seeds: note::seeds },
     Target { name: "queue", run: queue::run, seeds: queue::seeds },
     Target { name: "ring", run: ring::run, seeds: ring::seeds },

@@ -68,6 +68,11 @@ fn frame() {
 }
 
 #[test]
+fn lease() {
+    smoke("lease", 2000);
+}
+
+#[test]
 fn note() {
     smoke("note", 2000);
 }

@@ -23,11 +23,11 @@ ukvm_tests::tests! {
 }
 
 /// Few addresses, asked for again after a few seconds.
-const BRIEF: Pool = Pool { hosts: (50, 59), renewal: Some((2, 60)) };
+const BRIEF: Pool = Pool { hosts: (50, 59), renewal: Some((2, 8)) };
 /// The same, asked for again after a minute.
 const LONG: Pool = Pool { renewal: None, ..BRIEF };
 /// Other addresses.
-const MOVED: Pool = Pool { hosts: (150, 159), renewal: Some((2, 60)) };
+const MOVED: Pool = Pool { hosts: (150, 159), renewal: Some((2, 8)) };
 
 /// A guest that echoes on the TAP, with these arguments.
 fn echo(tap: &str, arguments: &[&str]) -> Running {
@@ -49,12 +49,12 @@ fn address(guest: &Running, pool: Pool) -> Ipv4Addr {
     let start = format!("port 7 of 10.0.0.{}", pool.hosts.0 / 10);
     guest.wait_for(&start);
     let hosts = pool.hosts.0..=pool.hosts.1;
-    let place = format!("port 7 of 10.0.0.");
+    let place = "port 7 of 10.0.0.";
     let end = std::time::Instant::now() + patience(Duration::from_secs(5));
     loop {
         let text = String::from_utf8_lossy(&guest.output_so_far()).into_owned();
         let complete = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-        let host = complete.rsplit(&place).find_map(|rest| {
+        let host = complete.rsplit(place).find_map(|rest| {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok().filter(|host: &u8| hosts.contains(host))
         });
@@ -92,8 +92,10 @@ fn is_held(kind: Kind) {
     in_namespace(|| {
         let directory = files::directory();
         network::make_tap_with_address("tap0");
-        let server = Server::start(kind, directory.path(), "tap0", BRIEF);
+        // First, as kea leaves interfaces alone that nobody has attached to.
         let guest = leased("tap0");
+        guest.wait_for("port 7 of fe80::");
+        let server = Server::start(kind, directory.path(), "tap0", BRIEF);
         let own = address(&guest, BRIEF);
         let mut connection = Echo::new(own);
         // The first, and two renewals.

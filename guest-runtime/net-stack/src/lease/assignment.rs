@@ -89,7 +89,7 @@ impl Assignment {
         let leased = self.leased();
         self.claims.retain(|claim| claim.source == Source::Config || Some(claim.address) == leased);
         let Some(leased) = leased else { return };
-        match self.claims.iter().find(|claim| claim.address == leased) {
+        match self.claims.iter().find(|claim| claim.source == Source::Lease) {
             None => self.claims.push(Claim::new(leased, Source::Lease, now)),
             Some(claim) if claim.is_in_use() => {
                 if let Some(client) = &mut self.client {
@@ -198,22 +198,31 @@ impl Engine {
                 Verdict::Reply => self.send_arp_reply(address, mac, Ipv4Address::UNSPECIFIED),
                 Verdict::Defend => self.send_arp_request(address, address),
                 Verdict::Lost => {
-                    if claim.source == Source::Lease
-                        && let Some(client) = &mut self.assignment.client
-                        && let Some(question) = client.decline(now)
-                    {
-                        self.settle_addresses();
-                        self.ask_server(&question);
+                    let is_leased = claim.source == Source::Lease;
+                    self.give_up(is_leased);
+                    if is_leased {
+                        // The last one, and gone.
+                        break;
                     }
-                    self.assignment.note_change();
-                    self.settle_addresses();
-                    break;
                 }
             }
         }
         if !contradicts {
             self.receive_elsewhere(frame);
             self.answered(sender.into());
+        }
+    }
+
+    /// Somebody else has an address.
+    fn give_up(&mut self, is_leased: bool) {
+        let declined = match &mut self.assignment.client {
+            Some(client) if is_leased => client.decline(self.now),
+            _ => None,
+        };
+        self.assignment.note_change();
+        self.settle_addresses();
+        if let Some(question) = declined {
+            self.ask_server(&question);
         }
     }
 

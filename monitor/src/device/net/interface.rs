@@ -77,6 +77,11 @@ impl Request {
         libc::c_int::from(self.value[0] as u16)
     }
 
+    /// The index, if that was asked for.
+    pub(super) fn index(&self) -> libc::c_int {
+        self.value[0] as libc::c_int
+    }
+
     fn hardware_address(&self) -> [u8; 6] {
         // A sockaddr: two bytes of address family first.
         let [_, _, a, b, c, d, e, f] = self.value[0].to_ne_bytes();

@@ -5,8 +5,14 @@ use crate::syscall::uninterrupted;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// Bytes that are taken of a message. What it says does not matter: the state is asked for then.
-const PIECE: usize = 16;
+/// Bytes that are taken of a message: `struct nlmsghdr` and `struct ifinfomsg`.
+const PIECE: usize = 32;
+/// Where they have the type of the message, the interface's index and its flags.
+const TYPE: usize = 4;
+const INDEX: usize = 20;
+const FLAGS: usize = 24;
+/// With these flags frames pass.
+const PASSES: libc::c_int = libc::IFF_UP | libc::IFF_RUNNING;
 /// The most messages that are taken at once: a host where interfaces come and go all the time must not hold up the guest.
 const MOST_AT_ONCE: usize = 64;
 
@@ -15,6 +21,7 @@ const MOST_AT_ONCE: usize = 64;
 pub(super) struct Link {
     socket: OwnedFd,
     name: String,
+    index: libc::c_int,
 }
 
 impl Link {
@@ -37,7 +44,10 @@ impl Link {
         if unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { socket, name: name.into() })
+        let mut request = Request::new(name);
+        // SAFETY: the ioctl takes an `ifreq` and writes the index to it; every kind of socket knows it.
+        unsafe { request.make(socket.as_raw_fd(), libc::SIOCGIFINDEX) }?;
+        Ok(Self { socket, name: name.into(), index: request.index() })
     }
 
     /// The descriptor that becomes readable at a change of any interface.
@@ -45,22 +55,37 @@ impl Link {
         self.socket.as_raw_fd()
     }
 
-    /// Takes the messages that have come, without waiting. Whether there were any, or some were lost.
-    pub(super) fn take_messages(&self) -> bool {
-        let mut any = false;
+    /// Takes the messages that have come, without waiting. Whether the state is another than `known`, or was for a moment.
+    pub(super) fn is_other_than(&self, known: bool) -> bool {
+        let mut is_other = false;
         for _ in 0..MOST_AT_ONCE {
             let mut piece = [0_u8; PIECE];
             // SAFETY: the buffer is ours and has this length; the kernel throws the rest of the message away.
             let taken =
                 uninterrupted(|| unsafe { libc::read(self.fd(), piece.as_mut_ptr().cast(), piece.len()) });
             match taken {
-                Ok(_) => any = true,
+                Ok(_) => is_other |= self.state_in(&piece).is_some_and(|state| state != known),
                 // More came than the kernel keeps.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => any = true,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    is_other |= self.is_up() != known
+                }
                 Err(_) => break,
             }
         }
-        any
+        is_other
+    }
+
+    /// What a message says of this interface, if it does.
+    fn state_in(&self, message: &[u8; PIECE]) -> Option<bool> {
+        let word = |place: usize| Some(libc::c_int::from_ne_bytes(*message.get(place..)?.first_chunk()?));
+        if word(INDEX)? != self.index {
+            return None;
+        }
+        match word(TYPE)? as u16 {
+            libc::RTM_NEWLINK => Some(word(FLAGS)? & PASSES == PASSES),
+            libc::RTM_DELLINK => Some(false),
+            _ => None,
+        }
     }
 
     /// Whether the interface is up and has a carrier; not if it is gone.
@@ -68,7 +93,6 @@ impl Link {
         let mut request = Request::new(&self.name);
         // SAFETY: the ioctl takes an `ifreq` and writes the flags to it; every kind of socket knows it.
         let asked = unsafe { request.make(self.fd(), libc::SIOCGIFFLAGS) };
-        let both = libc::IFF_UP | libc::IFF_RUNNING;
-        asked.is_ok() && request.flags() & both == both
+        asked.is_ok() && request.flags() & PASSES == PASSES
     }
 }

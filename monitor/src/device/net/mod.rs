@@ -301,29 +301,27 @@ impl Net {
 
     /// Takes a request for the link's state.
     fn ask_link(&mut self, request: &DeviceRequest, done: &mut dyn Completions) {
-        let known = match request.offset {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
+        let known = match (&self.link, request.length, request.offset) {
+            (None, ..) => Err(Status::NotSupported),
+            (_, 1.., _) => Err(Status::BadFlags),
+            (_, 0, 0 | 1) if self.link_request.is_none() => Ok(request.offset == 1),
+            _ => Err(Status::Invalid),
         };
-        match (known, request.length, &self.link) {
-            (_, _, None) => done.post(request.user_data, Err(Status::NotSupported)),
-            (_, 1.., _) => done.post(request.user_data, Err(Status::BadFlags)),
-            (Some(known), 0, Some(_)) if self.link_request.is_none() => {
+        match known {
+            Err(status) => done.post(request.user_data, Err(status)),
+            Ok(known) => {
                 self.link_request = Some((request.user_data, known));
-                self.tell_link(done);
+                self.tell_link(done, |link| link.is_up() != known);
             }
-            _ => done.post(request.user_data, Err(Status::Invalid)),
         }
     }
 
-    /// Tells the guest of the link if it asked and its state is another than it knows.
-    fn tell_link(&mut self, done: &mut dyn Completions) {
-        let (Some(link), Some((user_data, known))) = (&self.link, self.link_request) else { return };
-        let is_up = link.is_up();
-        if is_up != known {
+    /// Tells the guest of the link if it asked and the state is another than it knows, or was.
+    fn tell_link(&mut self, done: &mut dyn Completions, is_other: impl Fn(&Link) -> bool) {
+        let Some((user_data, known)) = self.link_request else { return };
+        if self.link.as_ref().is_some_and(is_other) {
             self.link_request = None;
-            done.post(user_data, Ok(u64::from(is_up)));
+            done.post(user_data, Ok(u64::from(!known)));
         }
     }
 
@@ -375,11 +373,10 @@ impl Device for Net {
         let before = self.counters.requests_in;
         self.receive(memory, done);
         // While frames come, nobody is kept waiting for this: it is still there when none does.
-        if self.link_request.is_some()
+        if let Some((_, known)) = self.link_request
             && self.counters.requests_in == before
-            && self.link.as_ref().is_some_and(Link::take_messages)
         {
-            self.tell_link(done);
+            self.tell_link(done, |link| link.is_other_than(known));
         }
     }
 

@@ -340,6 +340,16 @@ fn a_guest_that_asks_learns_of_the_link() {
         set_up("tap0", true);
         assert_eq!(rig.completions(1), [(7, Ok(1))]);
         assert!(rig.wanted().is_empty());
+        // What was down for a moment may have become another link.
+        rig.submit(Opcode::NetLink, 8, none, 1);
+        set_up("tap0", false);
+        set_up("tap0", true);
+        assert_eq!(rig.completions(1), [(8, Ok(0))]);
+        rig.submit(Opcode::NetLink, 9, none, 0);
+        assert_eq!(rig.completions(1), [(9, Ok(1))]);
+        rig.submit(Opcode::NetLink, 10, none, 1);
+        delete("tap0");
+        assert_eq!(rig.completions(1), [(10, Ok(0))]);
     });
 }
 
