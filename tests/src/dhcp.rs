@@ -3,6 +3,8 @@
 use crate::files;
 use crate::run::SOON;
 use crate::suite::patience;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,7 +30,7 @@ pub struct Pool {
     pub renewal: Option<(u32, u32)>,
 }
 
-/// A server that runs. Killed when it is dropped; what it has given it keeps in its directory.
+/// A server that runs. Ended when it is dropped; what it has given it keeps in its directory.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -105,7 +107,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // After it has ended by itself the first fails, and the log says why.
+        // So that it writes down what it has given. After it has ended by itself this fails, and the log says why.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let end = Instant::now() + patience(Duration::from_secs(5));
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
