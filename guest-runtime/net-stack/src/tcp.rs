@@ -26,7 +26,8 @@ pub struct TcpStream {
 /// Why a stream cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TcpError {
-    /// The peer has reset the connection, or keep-alive found it gone.
+    /// The peer has reset the connection, or keep-alive found it gone, or the own address is no more: a lease has ended, or somebody
+    /// else has it.
     Reset,
     /// The peer did not acknowledge the end of the connection in time.
     TimedOut,
@@ -37,7 +38,7 @@ pub enum TcpError {
 impl fmt::Display for TcpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Reset => "the peer has reset the connection",
+            Self::Reset => "the connection was reset",
             Self::TimedOut => "the peer did not answer in time",
             Self::Shutdown => "the stream was shut down for writing",
         })

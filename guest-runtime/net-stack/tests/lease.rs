@@ -431,7 +431,7 @@ fn a_static_address_of_somebody_else_is_given_up_and_the_others_work() {
     assert_eq!(after.conflicts.len(), 1);
     assert_eq!(
         after.conflicts[0].to_string(),
-        "10.0.0.1 is in use by 02:00:00:00:00:01, and not used here: give this host another address, or the other one"
+        "10.0.0.1 is in use by 02:00:00:00:00:01, so it is not used here: give one of the two another address"
     );
     let peer = UdpSocket::bind(&world.stacks[0], 7).unwrap();
     let socket = UdpSocket::bind(&world.stacks[1], 0).unwrap();

@@ -216,7 +216,7 @@ fn addresses_of_others_are_not_used() {
         drop(Echo::new(other));
         let third = echo("tap2", &["--ip", "10.0.0.50/24", "--ip", "fd00::3/64"]);
         third.wait_for("10.0.0.50 is in use by ");
-        third.wait_for("and not used here: give this host another address, or the other one");
+        third.wait_for("so it is not used here: give one of the two another address");
         // Neither takes the packets of the one that was there first.
         connection.check();
         drop(Echo::new(own));

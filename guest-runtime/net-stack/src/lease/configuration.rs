@@ -29,8 +29,8 @@ pub struct Configuration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
-    /// The address, and the prefix of its network. Where the server gives no mask, that of the address's class (RFC 950); longer
-    /// or shorter where the server says that more is on the link (RFC 3442).
+    /// The address, and the prefix of its network. Where the server gives no mask, that of the address's class (RFC 950);
+    /// shorter than it says where a gateway on the link is outside of it (RFC 3442).
     pub address: Ipv4Cidr,
     /// Who has given it, by the name that it goes by; a relay may be in between.
     pub server: Ipv4Address,
@@ -78,8 +78,8 @@ impl fmt::Display for Conflict {
         let [a, b, c, d, e, g] = self.other;
         write!(
             f,
-            "{} is in use by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}, and not used here: give this host another address, \
-             or the other one",
+            "{} is in use by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}, so it is not used here: give one of the two another \
+             address",
             self.address
         )
     }
