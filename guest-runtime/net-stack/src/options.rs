@@ -158,6 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn a_server_may_be_asked_for_the_address() {
+        let (options, others) =
+            Options::parse(["--ip=dhcp", "--hostname", "web-1", "--ip", "fd00::2/64"]).unwrap();
+        assert!(options.config.dhcp && others.is_empty());
+        assert_eq!(options.config.host_name.as_deref(), Some("web-1"));
+        assert_eq!(options.config.addresses.len(), 1);
+        let name = alloc::format!("{}.example", "x".repeat(64));
+        for name in ["", "a b", "a..b", ".", name.as_str()] {
+            assert!(
+                error(&["--hostname", name]).starts_with("the host's name cannot be one: use "),
+                "{name}"
+            );
+        }
+        let mut many: Vec<&str> = ["--ip", "fd00::2/64"].repeat(7);
+        assert!(Options::parse(many.iter().copied()).is_ok());
+        many.extend(["--ip", "dhcp"]);
+        assert_eq!(error(&many), "8 addresses are too many: give at most 7");
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         assert_eq!(error(&["--ip"]), "--ip needs a value: add it behind --ip");
         assert_eq!(

@@ -6,13 +6,14 @@ mod world;
 use embedded_io_async::{Read, Write};
 use smoltcp::wire::{
     ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
-    EthernetProtocol, Ipv4Packet,
+    EthernetProtocol, Ipv4Packet, UdpPacket,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use ukvm_net_stack::{
-    Config, Configuration, IpAddress, Ipv4Address, TcpError, TcpOptions, TcpStream, UdpError, UdpSocket,
+    Config, Configuration, IpAddress, Ipv4Address, Offloads, TcpError, TcpOptions, TcpStream, UdpError,
+    UdpSocket,
 };
 use world::{World, endpoint, mac, now, sleep, spawn};
 
@@ -241,6 +242,32 @@ fn an_address_and_all_that_goes_with_it() {
     assert_eq!(*passed_on.borrow(), 1);
     use DhcpMessageType::{Discover, Request};
     assert_eq!(kinds(&server), [Discover, Request]);
+}
+
+#[test]
+fn questions_are_complete_whatever_the_device_completes() {
+    let offloads = Offloads { checksum: true, ..Offloads::default() };
+    let mut world = World::with_offloads(offloads, |_, config| config.dhcp = true);
+    let checked = Rc::new(RefCell::new(0));
+    let count = checked.clone();
+    watch(&mut world, move |frame| {
+        if frame.ethertype() == EthernetProtocol::Ipv4 {
+            let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
+            let datagram = UdpPacket::new_checked(packet.payload()).unwrap();
+            assert_eq!((datagram.src_port(), datagram.dst_port()), (68, 67));
+            assert!(datagram.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into()));
+            assert_eq!(
+                (packet.src_addr(), packet.dst_addr()),
+                (Ipv4Address::UNSPECIFIED, Ipv4Address::BROADCAST)
+            );
+            assert_eq!(frame.dst_addr(), EthernetAddress::BROADCAST);
+            // BOOTP's length at least, which some insist on.
+            assert!(datagram.payload().len() >= 300);
+            *count.borrow_mut() += 1;
+        }
+    });
+    world.run(sleep(Duration::from_secs(10)));
+    assert!(*checked.borrow() >= 3);
 }
 
 #[test]
