@@ -45,7 +45,7 @@ pub(crate) fn bulk(device: &str, arguments: &[&str]) -> Running {
     let run = Run::guest("bulk").option("--net", option).args(arguments);
     let guest = run.deadline(patience(Duration::from_secs(300))).start();
     // All, or none: see the crate `ukvm-abi`.
-    guest.wait_for(if device == "lan" { "serving with 0x100001983\n" } else { "serving with 0x0\n" });
+    guest.wait_for(if device == "lan" { "serving with 0x300001983\n" } else { "serving with 0x0\n" });
     guest
 }
 
