@@ -154,7 +154,7 @@ fn a_guest_with_little_memory_takes_no_large_frames() {
         network::make_tap_with_address("tap0");
         let run = Run::guest("bulk").option("--net", "lan=tap0").option("--mem", "16M").args(ADDRESSES);
         let guest = run.deadline(patience(Duration::from_secs(60))).start();
-        guest.wait_for("serving with 0x100001803\n");
+        guest.wait_for("serving with 0x300001803\n");
         let pattern = pattern();
         give("10.0.0.2", &pattern, 8 << 20);
         take("10.0.0.2", &pattern, 8 << 20);
