@@ -73,8 +73,8 @@ impl Engine {
         }
     }
 
-    /// Sends a datagram from `port` and the local address that is given, or parks it; there must be a buffer to send from. `false`: it cannot be
-    /// sent to there.
+    /// Sends a datagram from `port` and the local address that is given, or parks it; there must be a buffer to send from. `false`:
+    /// it cannot be sent to there.
     pub(crate) fn send_datagram(&mut self, port: u16, bytes: &[u8], to: UdpMetadata) -> bool {
         let mtu = self.transmit.mtu();
         let (mut sockets, handle) = self.datagrams.sender.take().unwrap_or_else(|| sender(mtu));

@@ -384,8 +384,8 @@ fn backoff(tries: u32) -> Duration {
     (FIRST_WAIT * 2_u32.saturating_pow(tries.min(16))).min(LONGEST_WAIT)
 }
 
-/// Half of what is left until `end`, but not less than a minute, or than a quarter of what there was from `start` on where that is less: with
-/// a short lease one lost frame must not be its end.
+/// Half of what is left until `end`, but not less than a minute, or than a quarter of what there was from `start` on where that is
+/// less: with a short lease one lost frame must not be its end.
 fn renewal_wait(now: Instant, start: Option<Instant>, end: Option<Instant>) -> Duration {
     let Some(end) = end.filter(|end| *end > now) else { return RENEWAL_WAIT };
     let window = start.filter(|start| *start < end).map_or(RENEWAL_WAIT, |start| end - start);
