@@ -11,6 +11,9 @@ use smoltcp::wire::{
     Ipv4Address, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket, TcpSeqNumber, UdpPacket,
 };
 
+/// Where an IPv6 header names what follows it (RFC 8200, section 3).
+const IPV6_NEXT_HEADER: u8 = 6;
+
 /// The addresses of a TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tuple {
@@ -47,9 +50,16 @@ pub(crate) enum Class {
     /// A TCP segment; its addresses may still be wrong.
     Tcp(Segment),
     /// A UDP datagram.
-    Udp,
-    /// A UDP datagram to the port of DHCP clients.
+    Udp { port: u16 },
+    /// A UDP datagram over IPv4 to the port of DHCP clients.
     Dhcp,
+    /// A router advertisement, as it seems.
+    Advertisement,
+    /// Of a protocol that nobody here knows.
+    Unknown {
+        /// Where in the packet the protocol is named, over IPv6.
+        pointer: Option<u8>,
+    },
     /// An ARP packet.
     Arp(Arp),
     /// It may tell a hardware address: a neighbor advertisement or solicitation.
@@ -57,8 +67,10 @@ pub(crate) enum Class {
         /// Whose it is.
         address: IpAddress,
     },
-    /// Neither TCP nor UDP, as far as that can be seen: ICMP, nonsense.
+    /// None of these, as far as that can be seen: ICMP, nonsense.
     Other,
+    /// A packet that says that it has no contents.
+    Empty,
     /// To be dropped: a fragment, which smoltcp would take for a whole packet, or a segment or datagram that is not intact.
     Broken,
 }
@@ -78,12 +90,18 @@ fn look(frame: &[u8], vouched: Vouched) -> Option<Class> {
             }
             let is_vouched = vouched.is_for(ETHERNET_HEADER_LEN + usize::from(packet.header_len()));
             let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
-            transport(packet.next_header(), packet.payload(), source, destination, is_vouched)
+            let protocol = packet.next_header();
+            if protocol == IpProtocol::Icmp {
+                return None;
+            }
+            let class = transport(protocol, packet.payload(), source, destination, is_vouched);
+            Some(class.unwrap_or(Class::Unknown { pointer: None }))
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
             let (mut protocol, mut payload) = (packet.next_header(), packet.payload());
             let mut start = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN;
+            let mut pointer = IPV6_NEXT_HEADER;
             if protocol == IpProtocol::HopByHop {
                 let header = Ipv6ExtHeader::new_checked(payload).ok()?;
                 protocol = header.next_header();
@@ -91,9 +109,19 @@ fn look(frame: &[u8], vouched: Vouched) -> Option<Class> {
                 let length = (usize::from(header.header_len()) + 1) * 8;
                 payload = payload.get(length..)?;
                 start += length;
+                // An extension header begins with its own.
+                pointer = IPV6_HEADER_LEN as u8;
             }
             let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
-            transport(protocol, payload, source, destination, vouched.is_for(start))
+            match protocol {
+                IpProtocol::Icmpv6 => icmpv6(payload, source),
+                IpProtocol::Ipv6NoNxt => Some(Class::Empty),
+                IpProtocol::Ipv6Frag => Some(Class::Broken),
+                _ => {
+                    let class = transport(protocol, payload, source, destination, vouched.is_for(start));
+                    Some(class.unwrap_or(Class::Unknown { pointer: Some(pointer) }))
+                }
+            }
         }
         EthernetProtocol::Arp => {
             let packet = ArpPacket::new_checked(frame.payload()).ok()?;
@@ -112,6 +140,7 @@ fn look(frame: &[u8], vouched: Vouched) -> Option<Class> {
     }
 }
 
+/// TCP or UDP; `None`: neither.
 fn transport(
     protocol: IpProtocol,
     payload: &[u8],
@@ -147,15 +176,21 @@ fn transport(
             let Some(datagram) = UdpPacket::new_checked(payload).ok().filter(intact) else {
                 return Some(Class::Broken);
             };
-            let is_dhcp = datagram.dst_port() == DHCP_CLIENT_PORT && matches!(source, IpAddress::Ipv4(_));
-            Some(if is_dhcp { Class::Dhcp } else { Class::Udp })
+            Some(match (datagram.dst_port(), source) {
+                (DHCP_CLIENT_PORT, IpAddress::Ipv4(_)) => Class::Dhcp,
+                (port, _) => Class::Udp { port },
+            })
         }
-        IpProtocol::Icmpv6 => {
-            let packet = Icmpv6Packet::new_checked(payload).ok()?;
-            let tells =
-                matches!(packet.msg_type(), Icmpv6Message::NeighborAdvert | Icmpv6Message::NeighborSolicit);
-            tells.then_some(Class::Neighbor { address: source })
+        _ => None,
+    }
+}
+
+fn icmpv6(payload: &[u8], source: IpAddress) -> Option<Class> {
+    match Icmpv6Packet::new_checked(payload).ok()?.msg_type() {
+        Icmpv6Message::NeighborAdvert | Icmpv6Message::NeighborSolicit => {
+            Some(Class::Neighbor { address: source })
         }
+        Icmpv6Message::RouterAdvert => Some(Class::Advertisement),
         _ => None,
     }
 }

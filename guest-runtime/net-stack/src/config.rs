@@ -26,9 +26,14 @@ pub struct Config {
     pub dhcp: bool,
     /// The name that a DHCP server is told.
     pub host_name: Option<String>,
+    /// Whether to take IPv6 addresses, a router, DNS servers and the MTU from router advertisements (RFC 4862). Addresses that find no
+    /// room beside the others are left out.
+    pub slaac: bool,
+    /// DNS servers, to be asked before those that the network advertises.
+    pub dns_servers: Vec<IpAddress>,
     /// Where IPv4 packets to other networks go.
     pub gateway_v4: Option<Ipv4Address>,
-    /// Where IPv6 packets to other networks go.
+    /// Where IPv6 packets to other networks go, whatever routers advertise.
     pub gateway_v6: Option<Ipv6Address>,
     /// The most TCP connections at once, those included that are being opened or closed. `None`: as many as
     /// [`buffer_memory`](Self::buffer_memory) has room for.
@@ -57,6 +62,9 @@ impl Config {
         if self.host_name.as_deref().is_some_and(|name| !is_host_name(name)) {
             return Err(ConfigError::BadHostName);
         }
+        if let Some(server) = self.dns_servers.iter().find(|server| !server.is_unicast()) {
+            return Err(ConfigError::BadDnsServer(*server));
+        }
         Ok(())
     }
 }
@@ -72,6 +80,10 @@ pub enum ConfigError {
     BadGateway(IpAddress),
     /// The host's name is none.
     BadHostName,
+    /// IPv6 addresses were to come from routers, and the link's MTU is too small for IPv6: this many bytes.
+    SmallMtu(u16),
+    /// A DNS server's address is a multicast or broadcast address, or the unspecified one.
+    BadDnsServer(IpAddress),
 }
 
 impl fmt::Display for ConfigError {
@@ -85,6 +97,13 @@ impl fmt::Display for ConfigError {
             Self::BadHostName => f.write_str(
                 "the host's name cannot be one: use letters, digits and hyphens, at most 63 between dots, 253 in all",
             ),
+            Self::SmallMtu(mtu) => write!(
+                f,
+                "IPv6 needs an MTU of {IPV6_MIN_MTU} bytes, and this link has {mtu}: give it more, or leave out slaac"
+            ),
+            Self::BadDnsServer(address) => {
+                write!(f, "{address} cannot be a DNS server: give a unicast address")
+            }
         }
     }
 }

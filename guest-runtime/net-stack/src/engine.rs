@@ -4,13 +4,17 @@ use crate::acknowledgment::{Acknowledgment, between};
 use crate::classify::{Class, Segment, Tuple, classify};
 use crate::config::{Config, ConfigError, IPV6_MIN_MTU, Link, TcpOptions};
 use crate::connection::{Connections, Stage, gives_way};
+use crate::duplicate::Checks;
 use crate::header::Vouched;
+use crate::icmp::{ErrorLimit, Refusal};
 use crate::lease::Assignment;
 use crate::listener::Listening;
 use crate::neighbor::Neighbors;
 use crate::random::Random;
 use crate::routes::{Origin, Routes};
 use crate::segments::MOST_HEADERS;
+use crate::slaac::Slaac;
+use crate::timer::Timers;
 use crate::transmit::Transmit;
 use crate::udp::Datagrams;
 use crate::wire::Port;
@@ -23,7 +27,8 @@ use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
-    EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr,
+    DHCP_CLIENT_PORT, EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address,
+    Ipv6Cidr,
 };
 
 /// How long a handshake may take: time for the SYN and two repetitions after 1 s and 3 s, and their answers.
@@ -75,10 +80,16 @@ pub(crate) struct Engine {
     pub(crate) connections: Connections,
     pub(crate) listeners: BTreeMap<u16, Listening>,
     pub(crate) datagrams: Datagrams,
+    pub(crate) error_limit: ErrorLimit,
+    pub(crate) checks: Checks,
+    pub(crate) slaac: Option<Slaac>,
+    /// Those that the stack was told.
+    pub(crate) dns_servers: Vec<IpAddress>,
+    pub(crate) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) now: Instant,
     clock: fn() -> core::time::Duration,
-    random: Random,
+    pub(crate) random: Random,
     driver: Option<Waker>,
     /// Those who wait for a buffer to send a datagram.
     senders: Vec<Waker>,
@@ -95,15 +106,22 @@ impl Engine {
         let mac = EthernetAddress(link.mac);
         let mut transmit = Transmit::new(link);
         let now = instant(clock());
-        let mut settings = smoltcp::iface::Config::new(mac.into());
-        settings.random_seed = seed;
-        let mut port = Port::sending(&mut transmit);
-        let mut interface = Interface::new(settings, &mut port, now);
-        let link_local = (link.mtu >= IPV6_MIN_MTU).then(|| link_local(mac));
+        let mut interface = interface(mac, &mut transmit, seed, now);
+        let has_ipv6 = link.mtu >= IPV6_MIN_MTU;
+        if config.slaac && !has_ipv6 {
+            return Err(ConfigError::SmallMtu(link.mtu));
+        }
+        let link_local = has_ipv6.then(|| Ipv6Cidr::new(link_local(mac), 64).into());
         interface.update_ip_addrs(|addresses| {
             // The check above has left room for all.
             addresses.extend(config.addresses.iter().copied().chain(link_local));
         });
+        let mut checks = Checks::default();
+        for cidr in interface.ip_addrs() {
+            if let (IpCidr::Ipv6(cidr), true) = (cidr, has_ipv6) {
+                checks.add(*cidr);
+            }
+        }
         let connections = Connections::new(
             config.max_connections.unwrap_or(usize::MAX),
             config.buffer_memory.unwrap_or(usize::MAX),
@@ -121,6 +139,11 @@ impl Engine {
             connections,
             listeners: BTreeMap::new(),
             datagrams: Datagrams::new(),
+            error_limit: ErrorLimit::new(now),
+            checks,
+            slaac: config.slaac.then(|| Slaac::new(mac, now)),
+            dns_servers: config.dns_servers.clone(),
+            timers: Timers::default(),
             counters: Counters::default(),
             now,
             clock,
@@ -181,12 +204,18 @@ impl Engine {
             Class::Tcp(segment) => self.receive_segment(frame, &segment),
             Class::Arp(arp) => self.receive_arp(frame, &arp),
             Class::Neighbor { address } => {
-                self.receive_elsewhere(frame);
-                self.answered(address);
+                if !self.check_duplicate(frame) {
+                    self.receive_elsewhere(frame);
+                    self.answered(address);
+                }
             }
             Class::Dhcp if self.assignment.wants_lease() => self.receive_dhcp(frame),
-            Class::Dhcp => self.receive_elsewhere(frame),
-            Class::Udp | Class::Other => self.receive_elsewhere(frame),
+            Class::Dhcp => self.receive_datagram(frame, DHCP_CLIENT_PORT),
+            Class::Udp { port } => self.receive_datagram(frame, port),
+            Class::Advertisement => self.advertised(frame),
+            Class::Unknown { pointer } => self.refuse(frame, Refusal::Protocol { pointer }),
+            Class::Other => self.receive_elsewhere(frame),
+            Class::Empty => {}
             Class::Broken => self.counters.broken += 1,
         }
     }
@@ -258,6 +287,15 @@ impl Engine {
         self.settle(id);
     }
 
+    /// A UDP datagram for `port` has come.
+    fn receive_datagram(&mut self, frame: &[u8], port: u16) {
+        if self.datagrams.has(port) {
+            self.receive_elsewhere(frame);
+        } else {
+            self.refuse(frame, Refusal::Port);
+        }
+    }
+
     /// Shows a frame to all that is not a connection.
     pub(crate) fn receive_elsewhere(&mut self, frame: &[u8]) {
         let mut port = Port::receiving(frame, &mut self.transmit);
@@ -278,6 +316,9 @@ impl Engine {
             turns -= 1;
         }
         self.poll_parked();
+        self.poll_checks();
+        self.poll_slaac();
+        self.timers.wake(now);
     }
 
     /// When to poll again at the latest.
@@ -285,9 +326,12 @@ impl Engine {
         if self.connections.marked() > 0 && self.transmit.has_room() {
             return Some(self.now);
         }
-        let assignment = self.assignment.deadline().filter(|_| self.transmit.has_room());
-        let timers = [self.connections.next_timer(), self.datagrams.next_try(self.now), assignment];
-        timers.into_iter().flatten().min()
+        let own = self.transmit.has_room().then(|| {
+            let discovery = [self.checks.next(self.now), self.slaac.as_ref().and_then(Slaac::next)];
+            discovery.into_iter().chain([self.assignment.deadline()]).flatten().min()
+        });
+        let timers = [self.connections.next_timer(), self.datagrams.next_try(self.now), self.timers.next()];
+        timers.into_iter().chain(own).flatten().min()
     }
 
     /// Lets one connection act.
@@ -452,7 +496,7 @@ impl Engine {
         options: &TcpOptions,
     ) -> Result<usize, Unconnectable> {
         let now = self.tick();
-        let address = self.interface.get_source_address(&remote.addr).ok_or(Unconnectable::Address)?;
+        let address = self.source_address(remote.addr).ok_or(Unconnectable::Address)?;
         if !self.interface.has_ip_addr(address) || !remote.addr.is_unicast() || remote.port == 0 {
             return Err(Unconnectable::Address);
         }
@@ -488,6 +532,19 @@ impl Engine {
         Some(self.connections.get(id)?.socket())
     }
 
+    /// Sends packets of no more than `mtu` bytes, as far as the link has room for more. smoltcp has an interface keep the MTU that
+    /// it was made with.
+    pub(crate) fn limit_mtu(&mut self, mtu: u32) {
+        if !self.transmit.limit_mtu(mtu) {
+            return;
+        }
+        let seed = self.random.next();
+        let new = interface(self.mac, &mut self.transmit, seed, self.now);
+        let mut old = core::mem::replace(&mut self.interface, new);
+        self.interface.update_ip_addrs(|addresses| addresses.extend(old.ip_addrs().iter().copied()));
+        old.routes_mut().update(|old| self.interface.routes_mut().update(|new| core::mem::swap(old, new)));
+    }
+
     /// Has the sockets of a set send what they can.
     pub(crate) fn send_from(&mut self, sockets: &mut SocketSet<'static>) {
         let mut port = Port::sending(&mut self.transmit);
@@ -518,9 +575,14 @@ fn instant(time: core::time::Duration) -> Instant {
 }
 
 /// The link-local address that follows from a hardware address (RFC 4291, appendix A).
-fn link_local(EthernetAddress([a, b, c, d, e, f]): EthernetAddress) -> IpCidr {
+pub(crate) fn link_local(EthernetAddress([a, b, c, d, e, f]): EthernetAddress) -> Ipv6Address {
     let group = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    let address =
-        Ipv6Address::new(0xfe80, 0, 0, 0, group(a ^ 2, b), group(c, 0xff), group(0xfe, d), group(e, f));
-    Ipv6Cidr::new(address, 64).into()
+    Ipv6Address::new(0xfe80, 0, 0, 0, group(a ^ 2, b), group(c, 0xff), group(0xfe, d), group(e, f))
+}
+
+/// smoltcp's interface, without an address.
+fn interface(mac: EthernetAddress, transmit: &mut Transmit, seed: u64, now: Instant) -> Interface {
+    let mut settings = smoltcp::iface::Config::new(mac.into());
+    settings.random_seed = seed;
+    Interface::new(settings, &mut Port::sending(transmit), now)
 }

@@ -3,8 +3,9 @@
 //! There is no I/O here, no clock and no executor, so that the same code runs in a guest and in a test on a host. A [`Stack`]
 //! comes with a [`Wire`], its driver's end; `ukvm-runtime` connects that to a network device.
 //!
-//! Ethernet, ARP with conflict detection, IPv4, DHCP, IPv6 with neighbor discovery, ICMP echo, UDP, TCP. Not there: fragments (they
-//! are dropped), multicast groups, a loopback of its own.
+//! Ethernet, ARP with conflict detection, IPv4, DHCP, IPv6 with neighbor discovery, autoconfiguration and detection of duplicate
+//! addresses, ICMP echo and errors, UDP, TCP, names by DNS. Not there: fragments (they are dropped), multicast groups, a loopback of
+//! its own.
 //!
 //! 1. `header`: what was left to do for a frame, or is left to the device.
 //! 2. `classify`: whether a frame is intact, and which connection it belongs to, if any.
@@ -13,29 +14,40 @@
 //! 5. `connection`: all TCP connections, found by address, by time, and by having something to do.
 //! 6. `neighbor`: asking for hardware addresses.
 //! 7. `routes`: which gateway a packet goes to.
-//! 8. `lease`: IPv4 addresses, from a DHCP server or the program, and whether somebody else has them.
-//! 9. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
-//! 10. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
-//! 11. [`Wire`]: what drivers use.
+//! 8. `icmp`: who is told that a packet was for nobody.
+//! 9. `lease`: IPv4 addresses, from a DHCP server or the program, and whether somebody else has them.
+//! 10. `duplicate`: whether somebody else has an IPv6 address.
+//! 11. `advertisement`, `slaac`: what routers advertise, and what becomes of it.
+//! 12. [`TcpListener`], [`TcpStream`], [`UdpSocket`]: what programs use.
+//! 13. `dns`, `resolver`, `timer`: names to addresses.
+//! 14. `segments`, `transmit`: frames to be sent, and how segments become one large frame.
+//! 15. [`Wire`]: what drivers use.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod acknowledgment;
+mod advertisement;
 mod classify;
 mod config;
 mod connection;
+mod dns;
+mod duplicate;
 mod engine;
 mod header;
+mod icmp;
 mod lease;
 mod listener;
 mod neighbor;
 mod options;
 mod random;
+mod resolver;
 mod routes;
 mod segments;
+mod slaac;
 mod tcp;
+mod timer;
 mod transmit;
 mod udp;
 mod wire;
@@ -51,6 +63,7 @@ pub use header::{HEADER_SIZE, LONGEST_PACKET};
 pub use lease::{Configuration, Conflict, Lease, LeaseRoute};
 pub use listener::{Accept, BindError, TcpListener};
 pub use options::{Options, OptionsError};
+pub use resolver::ResolveError;
 pub use smoltcp::socket::udp::UdpMetadata;
 pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address};
 pub use tcp::{ConnectError, ReadHalf, TcpError, TcpStream, WriteHalf};

@@ -6,13 +6,12 @@
 //! lets those who wait for it go on. What the answer says, smoltcp takes note of itself.
 
 use crate::engine::Engine;
+use crate::icmp::solicited_node;
 use alloc::collections::{BTreeMap, BTreeSet};
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, IPV6_HEADER_LEN, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Address, Ipv6Address,
-    Ipv6Packet, Ipv6Repr, NdiscRepr,
+    EthernetRepr, Icmpv6Repr, IpAddress, Ipv4Address, Ipv6Address, NdiscRepr,
 };
 
 /// How long an address is not asked for again: as long as smoltcp lets a socket wait.
@@ -70,7 +69,7 @@ impl Engine {
     }
 
     /// Whose hardware address a packet to `remote` needs: its own, or a gateway's.
-    fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
+    pub(crate) fn next_hop(&self, remote: IpAddress) -> Option<IpAddress> {
         if self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&remote)) {
             return Some(remote);
         }
@@ -78,7 +77,7 @@ impl Engine {
     }
 
     fn send_question(&mut self, address: IpAddress) {
-        match (address, self.interface.get_source_address(&address)) {
+        match (address, self.source_address(address)) {
             (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(source))) => self.send_arp_request(source, target),
             (IpAddress::Ipv6(target), Some(IpAddress::Ipv6(source))) => {
                 self.send_solicitation(source, target)
@@ -127,34 +126,8 @@ impl Engine {
 
     /// RFC 4861, section 4.3.
     fn send_solicitation(&mut self, source: Ipv6Address, target: Ipv6Address) {
-        let request = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
-            target_addr: target,
-            lladdr: Some(self.mac.into()),
-        });
-        let [.., a, b, c] = target.octets();
-        // The group of all nodes whose addresses end like this (RFC 4291, section 2.7.1), and the hardware's for it (RFC 2464).
-        let group = Ipv6Address::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
-        let packet = Ipv6Repr {
-            src_addr: source,
-            dst_addr: group,
-            next_header: IpProtocol::Icmpv6,
-            payload_len: request.buffer_len(),
-            // It must not have passed a router.
-            hop_limit: 255,
-        };
-        let frame = EthernetRepr {
-            src_addr: self.mac,
-            dst_addr: EthernetAddress([0x33, 0x33, 0xff, a, b, c]),
-            ethertype: EthernetProtocol::Ipv6,
-        };
-        let length = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + request.buffer_len();
-        self.transmit.send(length, false, |bytes| {
-            let mut out = EthernetFrame::new_unchecked(bytes);
-            frame.emit(&mut out);
-            let mut out = Ipv6Packet::new_unchecked(out.payload_mut());
-            packet.emit(&mut out);
-            let mut out = Icmpv6Packet::new_unchecked(out.payload_mut());
-            request.emit(&source, &group, &mut out, &ChecksumCapabilities::default());
-        });
+        let request = NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(self.mac.into()) };
+        // It must not have passed a router.
+        self.send_icmpv6(source, solicited_node(target), 255, &Icmpv6Repr::Ndisc(request));
     }
 }

@@ -12,8 +12,10 @@ use smoltcp::wire::{IpAddress, IpCidr};
 /// |---|---|
 /// | `--ip ADDRESS/PREFIX` | an own address, IPv4 or IPv6; may be repeated |
 /// | `--ip dhcp` | an IPv4 address from a DHCP server, with the gateway and what else it says |
+/// | `--ip slaac` | IPv6 addresses, router, DNS servers and MTU as routers advertise them (RFC 4862) |
 /// | `--hostname NAME` | the name that a DHCP server is told |
 /// | `--gateway ADDRESS` | where packets to other networks go; once for IPv4 and once for IPv6 |
+/// | `--dns ADDRESS` | a DNS server; may be repeated, the first is asked first, those that the network names last |
 /// | `--port PORT` | the port to serve, 1 to 65535 |
 /// | `--max-connections N` | the most TCP connections at once, at least 1 |
 ///
@@ -40,7 +42,7 @@ impl core::error::Error for OptionsError {}
 
 impl Options {
     /// The arguments' names, for a sentence that says what is known.
-    pub const KNOWN: &'static str = "--ip, --hostname, --gateway, --port, --max-connections";
+    pub const KNOWN: &'static str = "--ip, --hostname, --gateway, --dns, --port, --max-connections";
 
     /// Takes the network's arguments out of `arguments`. The others come back in their order.
     ///
@@ -58,7 +60,8 @@ impl Options {
                 Some((name, value)) => (name, Some(value)),
                 None => (argument, None),
             };
-            if !matches!(name, "--ip" | "--hostname" | "--gateway" | "--port" | "--max-connections") {
+            if !matches!(name, "--ip" | "--hostname" | "--gateway" | "--dns" | "--port" | "--max-connections")
+            {
                 others.push(argument);
                 continue;
             }
@@ -92,6 +95,10 @@ impl Options {
                 self.config.dhcp = true;
                 return Ok(());
             }
+            "--ip" if value == "slaac" => {
+                self.config.slaac = true;
+                return Ok(());
+            }
             "--hostname" => {
                 self.config.host_name = Some(value.into());
                 return Ok(());
@@ -101,7 +108,7 @@ impl Options {
                     self.config.addresses.push(cidr);
                     return Ok(());
                 }
-                Err(_) => "an address and its prefix length, as in 10.0.0.2/24, or dhcp",
+                Err(_) => "an address and its prefix length, as in 10.0.0.2/24, or dhcp or slaac",
             },
             "--gateway" => match value.parse::<IpAddress>() {
                 Ok(IpAddress::Ipv4(gateway)) if self.config.gateway_v4.is_none() => {
@@ -113,6 +120,13 @@ impl Options {
                     return Ok(());
                 }
                 Ok(_) => "given once for IPv4 and once for IPv6 at most",
+                Err(_) => "an address, as in 10.0.0.1",
+            },
+            "--dns" => match value.parse::<IpAddress>() {
+                Ok(server) => {
+                    self.config.dns_servers.push(server);
+                    return Ok(());
+                }
                 Err(_) => "an address, as in 10.0.0.1",
             },
             "--port" => match value.parse::<u16>() {
@@ -149,10 +163,13 @@ mod tests {
         let arguments = ["--ip", "10.0.0.2/24", "-v", "--ip=fd00::2/64", "--gateway=10.0.0.1", "--gateway"];
         let arguments =
             arguments.into_iter().chain(["fd00::1", "--port", "8080", "--max-connections=9", "x"]);
+        let arguments = arguments.chain(["--ip=slaac", "--dns", "10.0.0.53", "--dns=fd00::53"]);
         let (options, others) = Options::parse(arguments).unwrap();
         assert_eq!(options.config.addresses.len(), 2);
         assert_eq!(options.config.gateway_v4, Some(Ipv4Address::new(10, 0, 0, 1)));
-        assert!(options.config.gateway_v6.is_some());
+        assert!(options.config.gateway_v6.is_some() && options.config.slaac);
+        assert_eq!(options.config.dns_servers[0], IpAddress::v4(10, 0, 0, 53));
+        assert_eq!(options.config.dns_servers.len(), 2);
         assert_eq!((options.port, options.config.max_connections), (Some(8080), Some(9)));
         assert_eq!(others, ["-v", "x"]);
     }
@@ -183,7 +200,7 @@ mod tests {
         assert_eq!(
             error(&["--ip", "10.0.0.2"]),
             "`10.0.0.2` is no good for --ip: it is an address and its prefix length, as in 10.0.0.2/24, or \
-             dhcp"
+             dhcp or slaac"
         );
         assert_eq!(error(&["--port=0"]), "`0` is no good for --port: it is a number from 1 to 65535");
         assert!(error(&["--port", "65536"]).contains("65535"));
@@ -191,6 +208,8 @@ mod tests {
         assert!(error(&["--gateway", "1.1.1.1", "--gateway", "1.1.1.2"]).contains("once"));
         assert!(error(&["--ip", "224.0.0.1/4"]).contains("unicast"));
         assert!(error(&["--ip", "10.0.0.1/33"]).contains("prefix"));
+        assert!(error(&["--dns", "resolver.example"]).contains("an address"));
+        assert_eq!(error(&["--dns", "ff02::fb"]), "ff02::fb cannot be a DNS server: give a unicast address");
         for gateway in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
             assert_eq!(
                 error(&["--gateway", gateway]),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use smoltcp::iface::Route;
 use smoltcp::wire::{IpAddress, IpCidr};
 
-/// The most routes of one origin, so that those of all fit smoltcp's table (`iface-max-route-count-16`).
+/// The most routes of the program and of a DHCP server each, so that those and the one of a router fit smoltcp's table (`iface-max-route-count-16`).
 pub(crate) const MOST_ROUTES: usize = 7;
 
 /// Where routes come from. Of two to the same network the one whose origin comes first here counts.
@@ -15,6 +15,8 @@ pub(crate) enum Origin {
     Config,
     /// A DHCP server.
     Lease,
+    /// A router that advertises itself.
+    Router,
 }
 
 /// The routes, those that count first.

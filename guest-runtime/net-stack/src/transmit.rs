@@ -17,6 +17,8 @@ const LARGE: usize = HEADER_SIZE + LONGEST_FRAME;
 #[derive(Debug)]
 pub(crate) struct Transmit {
     link: Link,
+    /// What the link carries, whatever limit its MTU here has.
+    full_mtu: u16,
     small: Vec<Box<[u8]>>,
     large: Vec<Box<[u8]>>,
     /// How many large buffers may still be made.
@@ -46,6 +48,7 @@ impl Transmit {
             large: Vec::new(),
             large_left: link.offloads.large_buffers,
             queued: VecDeque::with_capacity(link.buffers),
+            full_mtu: link.mtu,
             link,
         }
     }
@@ -53,6 +56,12 @@ impl Transmit {
     /// The most bytes behind the Ethernet header.
     pub(crate) fn mtu(&self) -> usize {
         usize::from(self.link.mtu)
+    }
+
+    /// Has frames carry no more than `mtu` bytes, or what the link carries, if that is less. Whether that is new.
+    pub(crate) fn limit_mtu(&mut self, mtu: u32) -> bool {
+        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).min(self.full_mtu);
+        core::mem::replace(&mut self.link.mtu, mtu) != mtu
     }
 
     /// Whether the device completes the checksums of TCP and UDP.

@@ -47,6 +47,11 @@ impl Datagrams {
         }
     }
 
+    /// Whether somebody has this port.
+    pub(crate) fn has(&self, port: u16) -> bool {
+        self.ports.contains_key(&port)
+    }
+
     /// When parked datagrams are to be tried again.
     pub(crate) fn next_try(&self, now: Instant) -> Option<Instant> {
         (!self.parked.is_empty()).then_some(now + RETRY)
@@ -230,7 +235,7 @@ impl UdpSocket {
         if bytes.len() > room {
             return Poll::Ready(Err(UdpError::TooLong(bytes.len() - room)));
         }
-        let source = to.local_address.or_else(|| engine.interface.get_source_address(&address));
+        let source = to.local_address.or_else(|| engine.source_address(address));
         let possible = source.is_some_and(|source| {
             source.version() == address.version() && engine.interface.has_ip_addr(source)
         });

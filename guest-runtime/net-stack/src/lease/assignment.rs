@@ -61,6 +61,11 @@ impl Assignment {
         self.client.is_some()
     }
 
+    /// Whether one has.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// When there is something to do at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let client = self.client.as_ref().and_then(Client::deadline);
@@ -74,7 +79,7 @@ impl Assignment {
         }
     }
 
-    fn note_change(&mut self) {
+    pub(crate) fn note_change(&mut self) {
         self.watchers.drain(..).for_each(Waker::wake);
     }
 
@@ -125,7 +130,10 @@ impl Engine {
             addresses: self.interface.ip_addrs().to_vec(),
             lease: assignment.lease.clone(),
             conflicts: conflicts
-                .filter_map(|claim| Some(Conflict { address: claim.address, other: claim.lost_to()?.0 }))
+                .filter_map(|claim| {
+                    Some(Conflict { address: claim.address.into(), other: claim.lost_to()?.0 })
+                })
+                .chain(self.checks.conflicts())
                 .collect(),
             is_link_up: assignment.is_link_up,
         }
@@ -138,6 +146,7 @@ impl Engine {
             return;
         }
         if is_up {
+            self.restart_discovery();
             self.assignment.claims.iter_mut().for_each(|claim| claim.restart(now));
         }
         if let Some(client) = &mut self.assignment.client {

@@ -18,8 +18,8 @@ pub struct Configuration {
     pub addresses: Vec<IpCidr>,
     /// What a DHCP server has given, while it holds.
     pub lease: Option<Lease>,
-    /// The addresses of the [`Config`](crate::Config) that are not in use, as somebody else has them. Each is tried again after a
-    /// minute or a little more.
+    /// The addresses of the [`Config`](crate::Config), and the link-local one, that are not in use, as somebody else has them. Each
+    /// is tried again after a minute or a little more.
     pub conflicts: Vec<Conflict>,
     /// Whether the device says that frames can pass.
     pub is_link_up: bool,
@@ -68,7 +68,7 @@ pub struct LeaseRoute {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The address.
-    pub address: Ipv4Address,
+    pub address: IpAddress,
     /// The other's hardware address.
     pub other: [u8; 6],
 }
@@ -106,16 +106,25 @@ impl Stack {
         .await
     }
 
-    /// Waits until there are addresses to use: with [`dhcp`](crate::Config::dhcp) until there is a lease, else not at all.
+    /// Waits until there are addresses to use: with [`dhcp`](crate::Config::dhcp) until there is a lease, with
+    /// [`slaac`](crate::Config::slaac) until there is an address of an advertised prefix, with both until there is either, else not at
+    /// all.
     pub async fn configured(&self) {
         let mut configuration = self.configuration();
-        while self.0.borrow().assignment.wants_lease() && configuration.lease.is_none() {
+        while !self.0.borrow().is_configured() {
             configuration = self.changed(&configuration).await;
         }
     }
 
-    /// The servers of names that the network has told of, the first one first.
+    /// The servers of names, the first one first: those of the [`Config`](crate::Config::dns_servers), those that a lease names, and
+    /// those that routers advertise.
     pub fn dns_servers(&self) -> Vec<IpAddress> {
-        self.0.borrow().assignment.dns_servers.clone()
+        let mut servers: Vec<IpAddress> = Vec::new();
+        for server in self.0.borrow().dns_servers() {
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        servers
     }
 }
