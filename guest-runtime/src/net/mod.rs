@@ -21,8 +21,8 @@ mod watch;
 pub use ukvm_net_stack::{
     Accept, BindError, Config, ConfigError, Configuration, Conflict, ConnectError, Counters, IpAddress,
     IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Lease, LeaseRoute, MAX_ADDRESSES, Options,
-    OptionsError, ReadHalf, TcpError, TcpListener, TcpOptions, TcpStream, UdpError, UdpMetadata, UdpOptions,
-    UdpSocket, WriteHalf,
+    OptionsError, ReadHalf, ResolveError, TcpError, TcpListener, TcpOptions, TcpStream, UdpError,
+    UdpMetadata, UdpOptions, UdpSocket, WriteHalf,
 };
 
 use crate::abi::exit_status;

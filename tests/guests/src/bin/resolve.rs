@@ -1,0 +1,22 @@
+//! Looks up the names among its arguments, once it has an address, and prints what it finds.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+use ukvm_runtime::net::{Options, Stack};
+use ukvm_runtime::{args, println};
+
+ukvm_runtime::program! { main = main; net service; }
+
+async fn main() {
+    let (options, names) = Options::parse(args()).expect("arguments of the network");
+    let stack = Stack::open("service", options.config).expect("a network device");
+    stack.configured().await;
+    println!("servers: {:?}", stack.dns_servers());
+    for name in names {
+        match stack.resolve(name).await {
+            Ok(addresses) => println!("{name}: {addresses:?}"),
+            Err(error) => println!("{name}: {error}"),
+        }
+    }
+}
