@@ -12,14 +12,18 @@
 //! - [`elf`]: ELF files that are broken in one place.
 //! - [`hvt`]: the same of guests for the hvt ABI.
 //! - [`rig`]: the whole suite in another machine.
+//! - [`peer`]: another host on the network.
+//! - [`daemon`]: servers that a test starts beside the guest.
 //! - [`files`]: disk images, other files and outside programs.
 
 pub mod artifacts;
+pub mod daemon;
 pub mod dhcp;
 pub mod elf;
 pub mod files;
 pub mod hvt;
 pub mod network;
+pub mod peer;
 pub mod processors;
 pub mod rig;
 pub mod routing;

@@ -24,12 +24,16 @@ mod lease;
 mod lifecycle;
 mod manifest;
 mod memory;
+mod names;
 mod net;
+mod network_setups;
 mod offloads;
 mod options;
 mod runtime;
+mod scan;
 mod services;
 mod signals;
+mod slaac;
 mod terminal;
 
 use ukvm_tests::suite::Test;
@@ -61,12 +65,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         lifecycle::TESTS,
         manifest::TESTS,
         memory::TESTS,
+        names::TESTS,
         net::TESTS,
+        network_setups::TESTS,
         offloads::TESTS,
         options::TESTS,
         runtime::TESTS,
+        scan::TESTS,
         services::TESTS,
         signals::TESTS,
+        slaac::TESTS,
         terminal::TESTS,
     ]
     .into_iter()
