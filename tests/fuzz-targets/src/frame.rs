@@ -11,8 +11,9 @@ use smoltcp::wire::{
 use smoltcp::wire::{Icmpv4Packet, Icmpv6Packet};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use ukvm_net_stack::{
     Config, HEADER_SIZE, IpEndpoint, Link, Offloads, Stack, TcpOptions, TcpStream, UdpSocket, Wire,
@@ -24,6 +25,8 @@ const OWN: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
 const PEER: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
 /// The port that server and datagram socket are on, and the peer's.
 const PORT: u16 = 7;
+/// The port of DNS servers.
+const DNS_PORT: u16 = 53;
 const BUFFERS: usize = 4;
 const MAX_CONNECTIONS: usize = 6;
 const OPTIONS: TcpOptions =
@@ -44,6 +47,8 @@ struct World {
     unsent: Vec<Box<[u8]>>,
     /// What the stack has sent and acknowledged last, by its own port and the peer's.
     conversations: BTreeMap<(u16, u16), (TcpSeqNumber, TcpSeqNumber)>,
+    /// The last question for a name, and from which port it came.
+    question: Option<(u16, Vec<u8>)>,
 }
 
 async fn echo(mut stream: TcpStream) {
@@ -75,6 +80,14 @@ fn tasks(stack: &Stack) -> Vec<Task> {
             }
         }
     }));
+    let resolver = stack.clone();
+    tasks.push(Box::pin(async move {
+        loop {
+            let _ = resolver.resolve("host.example").await;
+            // Without an address to ask from it ends at once.
+            yield_now().await;
+        }
+    }));
     let stack = stack.clone();
     tasks.push(Box::pin(async move {
         loop {
@@ -88,19 +101,28 @@ fn tasks(stack: &Stack) -> Vec<Task> {
     tasks
 }
 
+/// Lets the others have a turn.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|_| if std::mem::replace(&mut has_yielded, true) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
 impl World {
     fn new(mtu: u16) -> Self {
         NOW.set(Duration::from_secs(1));
         let config = Config {
             addresses: ["10.0.0.2/24", "fd00::2/64"].map(|text| text.parse().expect("an address")).to_vec(),
             gateway_v4: Some(PEER),
+            slaac: mtu >= 1280,
+            dns_servers: vec![PEER.into()],
             max_connections: Some(MAX_CONNECTIONS),
             ..Config::default()
         };
         let link = Link { mac: OWN_MAC.0, mtu, buffers: BUFFERS, offloads: Offloads::default() };
         let (stack, wire) = Stack::new(&link, &config, 42, || NOW.get()).expect("a good configuration");
         let tasks = tasks(&stack);
-        Self { stack, wire, mtu, tasks, unsent: Vec::new(), conversations: BTreeMap::new() }
+        Self { stack, wire, mtu, tasks, unsent: Vec::new(), conversations: BTreeMap::new(), question: None }
     }
 
     /// What a driver and an executor do in a turn, and what they may rely on.
@@ -126,6 +148,12 @@ impl World {
             return None;
         }
         let packet = Ipv4Packet::new_checked(payload).ok()?;
+        if packet.next_header() == IpProtocol::Udp {
+            let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
+            if datagram.dst_port() == DNS_PORT {
+                self.question = Some((datagram.src_port(), datagram.payload().to_vec()));
+            }
+        }
         if packet.next_header() != IpProtocol::Tcp {
             return None;
         }
@@ -156,6 +184,11 @@ impl World {
             }
             12 => self.receive(&arp(ArpOperation::Reply)),
             13 => self.unsent.drain(..).for_each(|buffer| self.wire.release(buffer)),
+            15 => {
+                if let Some(answer) = self.answer(rest, input)? {
+                    self.receive(&answer);
+                }
+            }
             _ => {
                 // From 1 ms to 32 s.
                 NOW.set(NOW.get() + Duration::from_millis(1 << rest));
@@ -166,6 +199,23 @@ impl World {
         }
         self.turn();
         Ok(())
+    }
+
+    /// An answer to the last question for a name: with its number and question, this code, and records as they come.
+    fn answer(&self, code: u8, input: &mut Unstructured<'_>) -> Result<Option<Vec<u8>>> {
+        let [count, length] = input.arbitrary::<[u8; 2]>()?;
+        let records = input.bytes(usize::from(length).min(input.len()))?;
+        let Some((port, question)) = &self.question else { return Ok(None) };
+        let mut message = question.clone();
+        // An answer with recursion, with one record at least; the code with the highest bit is a truncated one.
+        message[2..8].copy_from_slice(&[0x81 | code >> 2 & 2, 0x80 | code & 7, 0, 1, 0, count]);
+        message.extend(records);
+        let length = (message.len() as u16 + 8).to_be_bytes();
+        let datagram =
+            [&DNS_PORT.to_be_bytes()[..], &port.to_be_bytes(), &length, &[0, 0], &message].concat();
+        let mut frame = packet(IpProtocol::Udp, false, &datagram);
+        repair(&mut frame);
+        Ok(Some(frame))
     }
 
     /// A frame for which nobody vouches.
@@ -308,7 +358,21 @@ fn packet(protocol: IpProtocol, v6: bool, payload: &[u8]) -> Vec<u8> {
     [&OWN_MAC.0[..], &PEER_MAC.0, &kind.to_be_bytes(), &head, payload].concat()
 }
 
-/// Handshakes from either side with data and ends, echo requests, datagrams, a neighbor solicitation.
+/// A router advertisement with the options of hosts that configure themselves.
+fn advertisement() -> Vec<u8> {
+    let head = [134, 0, 0, 0, 64, 8, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let prefix =
+        [&[3, 4, 64, 0xc0, 0, 0, 0, 60, 0, 0, 0, 30, 0, 0, 0, 0, 0x20, 1, 0xd, 0xb8][..], &[0; 12]].concat();
+    let servers = [&[25, 3, 0, 0, 0, 0, 0, 60, 0xfd][..], &[0; 14], &[0x53]].concat();
+    let mtu = [5, 1, 0, 0, 0, 0, 5, 0x78];
+    let mut frame = packet(IpProtocol::Icmpv6, true, &[&head[..], &prefix, &servers, &mtu].concat());
+    // From a link-local address.
+    frame[22..24].copy_from_slice(&[0xfe, 0x80]);
+    frame
+}
+
+/// Handshakes from either side with data and ends, echo requests, datagrams, a neighbor solicitation, another's claim to the
+/// address, router advertisements, answers to questions for a name.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let (syn, ack, data, fin) = ([4, 0x0b, 1, 0, 0], [4, 0, 0, 0, 0], [4, 2, 0, 0, 9], [4, 5, 0, 0, 0]);
@@ -326,5 +390,20 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[0, 12][..], &raw(&echo), &raw(&udp)].concat());
     }
     seeds.push([&[0][..], &raw(&packet(IpProtocol::Icmpv6, true, &solicitation))].concat());
+    let claim: Vec<u8> =
+        [&[136, 0, 0, 0, 0x20, 0, 0, 0, 0xfd][..], &[0; 14], &[2, 2, 1], &PEER_MAC.0].concat();
+    seeds.push([&[0][..], &raw(&packet(IpProtocol::Icmpv6, true, &claim)), &[0xee, 0xfe]].concat());
+    seeds.push([&[0][..], &raw(&advertisement()), &[0xce], &raw(&advertisement()), &[0xfe, 0xfe]].concat());
+    let record = [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4][..], &OWN.octets()].concat();
+    let alias = [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2, 0xc0, 17];
+    let answer = |code: u8, records: &[u8]| {
+        [&[0x0f | code << 4, (records.len() / 16) as u8, records.len() as u8][..], records].concat()
+    };
+    let both = [&alias[..], &record].concat();
+    let truncated = answer(8, &record);
+    seeds.push(
+        [&[0, 12, 12][..], &answer(0, &record), &[0xae], &answer(0, &both), &truncated, &answer(3, &[])]
+            .concat(),
+    );
     seeds
 }
