@@ -64,16 +64,15 @@ fn names_aliases_and_what_is_not_there() {
         ];
         records.extend(many.iter().map(String::as_str));
         let server = dnsmasq(directory.path(), "10.0.0.1", &records);
-        let names =
-            ["one.example", "alias.example", "nowhere.example", "elsewhere.test", "many.example", "-"];
+        let names = ["one.example", "alias.example", "nowhere.example", "elsewhere.test", "many.example"];
         let text = resolve(&["10.0.0.1"], &names);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[..5],
             [
-                "servers: [10.0.0.1]",
-                "one.example: [192.0.2.7, 2001:db8::7]",
-                "alias.example: [192.0.2.8]",
+                "servers: 10.0.0.1",
+                "one.example: 192.0.2.7 2001:db8::7",
+                "alias.example: 192.0.2.8",
                 "nowhere.example: the name has no address",
                 // Without servers of its own it refuses.
                 "elsewhere.test: no DNS server has answered",
@@ -82,7 +81,7 @@ fn names_aliases_and_what_is_not_there() {
             server.said()
         );
         let (name, addresses) = lines[5].split_once(": ").expect("a name and addresses");
-        assert_eq!((name, addresses.matches("192.0.2.").count()), ("many.example", 60), "{addresses}");
+        assert_eq!((name, addresses.split(' ').count()), ("many.example", 60), "{addresses}");
     });
 }
 
@@ -93,7 +92,7 @@ fn the_second_server_is_asked_where_the_first_is_gone() {
         let _server = dnsmasq(directory.path(), "10.0.0.1", &["--address=/one.example/192.0.2.7"]);
         // The first is an address that nobody has.
         let text = resolve(&["10.0.0.77", "10.0.0.1"], &["one.example"]);
-        assert_eq!(text, "servers: [10.0.0.77, 10.0.0.1]\none.example: [192.0.2.7]\n");
+        assert_eq!(text, "servers: 10.0.0.77 10.0.0.1\none.example: 192.0.2.7\n");
     });
 }
 
@@ -102,7 +101,7 @@ fn without_a_server_that_is_said() {
         network::make_tap_with_address("tap0");
         let text = resolve(&[], &["one.example", "192.0.2.1"]);
         let expected =
-            "servers: []\none.example: no DNS server is known: give one with --dns\n192.0.2.1: [192.0.2.1]\n";
+            "servers:\none.example: no DNS server is known: give one with --dns\n192.0.2.1: 192.0.2.1\n";
         assert_eq!(text, expected);
     });
 }

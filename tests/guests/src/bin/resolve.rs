@@ -3,8 +3,8 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ukvm_runtime::net::{Options, Stack};
-use ukvm_runtime::{args, println};
+use ukvm_runtime::net::{IpAddress, Options, Stack};
+use ukvm_runtime::{args, print, println};
 
 ukvm_runtime::program! { main = main; net service; }
 
@@ -12,11 +12,17 @@ async fn main() {
     let (options, names) = Options::parse(args()).expect("arguments of the network");
     let stack = Stack::open("service", options.config).expect("a network device");
     stack.configured().await;
-    println!("servers: {:?}", stack.dns_servers());
+    show("servers", &stack.dns_servers());
     for name in names {
         match stack.resolve(name).await {
-            Ok(addresses) => println!("{name}: {addresses:?}"),
+            Ok(addresses) => show(name, &addresses),
             Err(error) => println!("{name}: {error}"),
         }
     }
+}
+
+fn show(what: &str, addresses: &[IpAddress]) {
+    print!("{what}:");
+    addresses.iter().for_each(|address| print!(" {address}"));
+    println!();
 }
