@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 use smoltcp::wire::{IpAddress, IpCidr, Ipv4Address, Ipv6Address};
 
-/// The most addresses of a stack, a leased one included and the link-local one not counted.
+/// The most addresses of a stack, leased and advertised ones included and the link-local one not counted.
 pub const MAX_ADDRESSES: usize = 7;
 /// The largest window that TCP can state, in bytes (RFC 7323, section 2.3).
 const MAX_TCP_BUFFER: usize = 1 << 30;
@@ -46,7 +46,7 @@ pub struct Config {
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let addresses = self.addresses.len() + usize::from(self.dhcp);
+        let addresses = self.fixed() + usize::from(self.slaac);
         if addresses > MAX_ADDRESSES {
             return Err(ConfigError::TooManyAddresses(addresses));
         }
@@ -66,6 +66,16 @@ impl Config {
             return Err(ConfigError::BadDnsServer(*server));
         }
         Ok(())
+    }
+
+    /// How many addresses there are at most beside those that routers advertise.
+    fn fixed(&self) -> usize {
+        self.addresses.len() + usize::from(self.dhcp)
+    }
+
+    /// How many addresses there may be that routers advertise.
+    pub(crate) fn room(&self) -> usize {
+        MAX_ADDRESSES.saturating_sub(self.fixed())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::connection::{Connections, Stage, gives_way};
 use crate::duplicate::Checks;
 use crate::header::Vouched;
 use crate::icmp::{ErrorLimit, Refusal};
+use crate::interface::{self, link_local};
 use crate::lease::Assignment;
 use crate::listener::Listening;
 use crate::neighbor::Neighbors;
@@ -106,7 +107,7 @@ impl Engine {
         let mac = EthernetAddress(link.mac);
         let mut transmit = Transmit::new(link);
         let now = instant(clock());
-        let mut interface = interface(mac, &mut transmit, seed, now);
+        let mut interface = interface::new(mac, &mut transmit, seed, now);
         let has_ipv6 = link.mtu >= IPV6_MIN_MTU;
         if config.slaac && !has_ipv6 {
             return Err(ConfigError::SmallMtu(link.mtu));
@@ -141,7 +142,7 @@ impl Engine {
             datagrams: Datagrams::new(),
             error_limit: ErrorLimit::new(now),
             checks,
-            slaac: config.slaac.then(|| Slaac::new(mac, now)),
+            slaac: config.slaac.then(|| Slaac::new(mac, config.room(), now)),
             dns_servers: config.dns_servers.clone(),
             timers: Timers::default(),
             counters: Counters::default(),
@@ -532,19 +533,6 @@ impl Engine {
         Some(self.connections.get(id)?.socket())
     }
 
-    /// Sends packets of no more than `mtu` bytes, as far as the link has room for more. smoltcp has an interface keep the MTU that
-    /// it was made with.
-    pub(crate) fn limit_mtu(&mut self, mtu: u32) {
-        if !self.transmit.limit_mtu(mtu) {
-            return;
-        }
-        let seed = self.random.next();
-        let new = interface(self.mac, &mut self.transmit, seed, self.now);
-        let mut old = core::mem::replace(&mut self.interface, new);
-        self.interface.update_ip_addrs(|addresses| addresses.extend(old.ip_addrs().iter().copied()));
-        old.routes_mut().update(|old| self.interface.routes_mut().update(|new| core::mem::swap(old, new)));
-    }
-
     /// Has the sockets of a set send what they can.
     pub(crate) fn send_from(&mut self, sockets: &mut SocketSet<'static>) {
         let mut port = Port::sending(&mut self.transmit);
@@ -572,17 +560,4 @@ impl core::fmt::Debug for Engine {
 /// The time as smoltcp has it.
 fn instant(time: core::time::Duration) -> Instant {
     Instant::from_micros(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// The link-local address that follows from a hardware address (RFC 4291, appendix A).
-pub(crate) fn link_local(EthernetAddress([a, b, c, d, e, f]): EthernetAddress) -> Ipv6Address {
-    let group = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    Ipv6Address::new(0xfe80, 0, 0, 0, group(a ^ 2, b), group(c, 0xff), group(0xfe, d), group(e, f))
-}
-
-/// smoltcp's interface, without an address.
-fn interface(mac: EthernetAddress, transmit: &mut Transmit, seed: u64, now: Instant) -> Interface {
-    let mut settings = smoltcp::iface::Config::new(mac.into());
-    settings.random_seed = seed;
-    Interface::new(settings, &mut Port::sending(transmit), now)
 }

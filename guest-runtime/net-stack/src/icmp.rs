@@ -71,6 +71,7 @@ impl Engine {
         if !ethernet.dst_addr().is_unicast() || !ethernet.src_addr().is_unicast() {
             return;
         }
+        let mtu = self.transmit.mtu();
         let packet = ethernet.payload();
         match ethernet.ethertype() {
             EthernetProtocol::Ipv4 => {
@@ -81,7 +82,7 @@ impl Engine {
                 if is_intact && self.may_complain(source.into(), destination.into()) {
                     let code = if refusal == Refusal::Port { 3 } else { 2 };
                     // Destination unreachable (RFC 792).
-                    let quoted = &packet[..length.min(LONGEST_V4 - IPV4_HEADER_LEN - HEADER_SIZE)];
+                    let quoted = &packet[..length.min(LONGEST_V4.min(mtu) - IPV4_HEADER_LEN - HEADER_SIZE)];
                     self.send_error_v4(ethernet.src_addr(), (destination, source), [3, code], quoted);
                 }
             }
@@ -96,7 +97,7 @@ impl Engine {
                         // Destination unreachable (section 3.1).
                         Refusal::Port => [1, 4, 0, 0, 0, 0, 0, 0],
                     };
-                    let quoted = &packet[..length.min(IPV6_MIN_MTU - IPV6_HEADER_LEN - HEADER_SIZE)];
+                    let quoted = &packet[..length.min(IPV6_MIN_MTU.min(mtu) - IPV6_HEADER_LEN - HEADER_SIZE)];
                     let to = (source, ethernet.src_addr());
                     self.send_v6(destination, to, HOP_LIMIT, HEADER_SIZE + quoted.len(), |message| {
                         write(message, head, quoted);

@@ -10,7 +10,7 @@
 //! 1. `header`: what was left to do for a frame, or is left to the device.
 //! 2. `classify`: whether a frame is intact, and which connection it belongs to, if any.
 //! 3. `acknowledgment`: how those of large frames are shown to smoltcp.
-//! 4. `engine`: smoltcp's interface, and how a frame becomes work for some socket.
+//! 4. `engine`, `interface`: smoltcp's interface, and how a frame becomes work for some socket.
 //! 5. `connection`: all TCP connections, found by address, by time, and by having something to do.
 //! 6. `neighbor`: asking for hardware addresses.
 //! 7. `routes`: which gateway a packet goes to.
@@ -37,6 +37,7 @@ mod duplicate;
 mod engine;
 mod header;
 mod icmp;
+mod interface;
 mod lease;
 mod listener;
 mod neighbor;

@@ -6,14 +6,14 @@
 
 use crate::advertisement::{Advertisement, FOREVER, Lifetime, Prefix};
 use crate::config::IPV6_MIN_MTU;
-use crate::engine::{Engine, link_local};
+use crate::engine::Engine;
 use crate::icmp::group;
+use crate::interface::{link_local, v6};
 use crate::routes::Origin;
 use alloc::vec::Vec;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
-    EthernetAddress, IPV6_LINK_LOCAL_ALL_ROUTERS, Icmpv6Repr, IpAddress, IpCidr, Ipv6Address, Ipv6Cidr,
-    NdiscRepr,
+    EthernetAddress, IPV6_LINK_LOCAL_ALL_ROUTERS, Icmpv6Repr, IpAddress, Ipv6Address, Ipv6Cidr, NdiscRepr,
 };
 
 /// How long to wait for an advertisement before routers are asked again, at first (RFC 7559, section 2; RFC 4861, section 10).
@@ -33,6 +33,8 @@ const PREFIX_BITS: u8 = 64;
 #[derive(Debug)]
 pub(crate) struct Slaac {
     mac: EthernetAddress,
+    /// For how many addresses there is room.
+    room: usize,
     /// When to ask for routers, and how long to wait then; `None` once there is one.
     solicitation: Option<(Instant, Duration)>,
     routers: Vec<Router>,
@@ -70,9 +72,10 @@ impl Address {
 }
 
 impl Slaac {
-    pub(crate) fn new(mac: EthernetAddress, now: Instant) -> Self {
+    pub(crate) fn new(mac: EthernetAddress, room: usize, now: Instant) -> Self {
         Self {
             mac,
+            room: room.min(MOST),
             // At once, where RFC 4861 has hosts wait for up to a second, lest all that get power at once speak at once.
             solicitation: Some((now, FIRST_INTERVAL)),
             routers: Vec::new(),
@@ -153,7 +156,7 @@ impl Slaac {
             } else {
                 known.valid_until = known.valid_until.min(now + SHORTEST_REST);
             }
-        } else if valid_until > now && self.addresses.len() < MOST {
+        } else if valid_until > now && self.addresses.len() < self.room {
             // The link-local address has the identifier that follows from the hardware address.
             let identifier = u128::from(link_local(self.mac)) as u64;
             self.addresses.push(Address {
@@ -190,7 +193,8 @@ impl Slaac {
         self.routers.iter().min_by_key(|router| -router.preference).map(|router| router.address)
     }
 
-    fn is_deprecated(&self, now: Instant, address: Ipv6Address) -> bool {
+    /// Whether an address is one that was advertised and is about to end.
+    pub(crate) fn is_deprecated(&self, now: Instant, address: Ipv6Address) -> bool {
         self.addresses.iter().any(|known| known.address == address && known.preferred_until <= now)
     }
 
@@ -201,13 +205,6 @@ impl Slaac {
 
 fn with_identifier(prefix: Ipv6Address, identifier: u64) -> Ipv6Address {
     Ipv6Address::from(u128::from(prefix) >> PREFIX_BITS << PREFIX_BITS | u128::from(identifier))
-}
-
-fn v6(cidr: &IpCidr) -> Option<Ipv6Cidr> {
-    match cidr {
-        IpCidr::Ipv6(cidr) => Some(*cidr),
-        IpCidr::Ipv4(_) => None,
-    }
 }
 
 impl Engine {
@@ -325,31 +322,6 @@ impl Engine {
         if let Some(slaac) = &mut self.slaac {
             slaac.solicitation = Some((self.now, FIRST_INTERVAL));
         }
-    }
-
-    /// The address to speak to `remote` from: smoltcp's choice, unless that is about to end and there is another (RFC 6724,
-    /// rule 3).
-    pub(crate) fn source_address(&self, remote: IpAddress) -> Option<IpAddress> {
-        let choice = self.interface.get_source_address(&remote)?;
-        let (IpAddress::Ipv6(address), Some(slaac)) = (choice, &self.slaac) else { return Some(choice) };
-        if !slaac.is_deprecated(self.now, address) || IpAddress::Ipv6(address) == remote {
-            return Some(choice);
-        }
-        let other = self.interface.ip_addrs().iter().find_map(|cidr| match cidr {
-            IpCidr::Ipv6(cidr) => Some(cidr.address())
-                .filter(|&other| !other.is_unicast_link_local() && !slaac.is_deprecated(self.now, other)),
-            IpCidr::Ipv4(_) => None,
-        });
-        Some(other.map_or(choice, IpAddress::from))
-    }
-
-    /// Whether a packet to `address` would leave, and an answer find its way back.
-    pub(crate) fn reaches(&self, address: IpAddress) -> bool {
-        let is_near = |address: IpAddress| matches!(address, IpAddress::Ipv6(address) if address.is_unicast_link_local());
-        self.next_hop(address).is_some()
-            && self.source_address(address).is_some_and(|source| {
-                self.interface.has_ip_addr(source) && is_near(source) == is_near(address)
-            })
     }
 
     /// The DNS servers, the best first.

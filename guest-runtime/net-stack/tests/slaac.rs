@@ -301,6 +301,20 @@ fn a_flood_of_prefixes_routers_and_servers_is_bounded() {
 }
 
 #[test]
+fn advertised_addresses_leave_room_for_the_others() {
+    let mut world = World::with(|side, config| {
+        config.addresses = (1..=5).map(|last| format!("10.0.{side}.{last}/24").parse().unwrap()).collect();
+        (config.slaac, config.dhcp) = (side == 1, side == 1);
+    });
+    let prefixes: Vec<_> =
+        (1..9).map(|part| prefix(&format!("2001:db8:{part}::"), 64, BOTH, FOREVER, FOREVER)).collect();
+    let options: Vec<&[u8]> = prefixes.iter().map(|option| &option[..]).collect();
+    hear(&mut world, &advertisement(ROUTER, 0, 1800, &options));
+    // Seven, one of which a lease may bring, and the link-local one.
+    assert_eq!(addresses(&world), ["2001:db8:1::ff:fe00:2/64"]);
+}
+
+#[test]
 fn routers_are_asked_for_at_once_and_then_less_and_less_until_one_is_there() {
     let mut world = world();
     let sent = watch(&mut world);
