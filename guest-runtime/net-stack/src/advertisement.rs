@@ -6,7 +6,8 @@
 use alloc::vec::Vec;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
-    EthernetFrame, Icmpv6Packet, Ipv6Address, Ipv6Packet, NdiscOption, NdiscOptionType, NdiscPrefixInfoFlags,
+    EthernetFrame, Icmpv6Packet, IpProtocol, Ipv6Address, Ipv6Packet, NdiscOption, NdiscOptionType,
+    NdiscPrefixInfoFlags,
 };
 
 /// The bytes before the options.
@@ -74,7 +75,9 @@ impl Advertisement {
         let (router, destination) = (packet.src_addr(), packet.dst_addr());
         let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
         // What has passed a router has a lower limit.
-        let is_from_link = packet.hop_limit() == 255 && router.is_unicast_link_local();
+        let is_from_link = packet.hop_limit() == 255
+            && packet.next_header() == IpProtocol::Icmpv6
+            && router.is_unicast_link_local();
         if !is_from_link || message.msg_code() != 0 || !message.verify_checksum(&router, &destination) {
             return None;
         }

@@ -14,7 +14,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IPV6_LINK_LOCAL_ALL_NODES, Icmpv6Packet, Icmpv6Repr,
-    Ipv6Address, Ipv6Cidr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    IpProtocol, Ipv6Address, Ipv6Cidr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
 };
 
 /// How long another host has to say that the address is its own (RFC 4861, section 10).
@@ -104,14 +104,12 @@ impl Engine {
                 }
                 Stage::Asked(until) if until <= now => {
                     self.checks.0.swap_remove(index);
-                    if other.is_some() && !self.interface.has_ip_addr(address) {
-                        let mut there = false;
-                        self.interface
-                            .update_ip_addrs(|addresses| there = addresses.push(cidr.into()).is_ok());
+                    if other.is_some() {
+                        self.interface.update_ip_addrs(|addresses| {
+                            // Nothing else takes its place meanwhile.
+                            let _ = addresses.push(cidr.into());
+                        });
                         self.assignment.note_change();
-                        if !there {
-                            continue;
-                        }
                     }
                     // Who knew it elsewhere, as before a restart with another hardware address, learns that it has moved.
                     self.claim(address);
@@ -186,7 +184,7 @@ fn parse(frame: &[u8]) -> Option<(EthernetAddress, Ipv6Repr, NdiscRepr<'_>)> {
         return None;
     }
     let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-    let header = Ipv6Repr::parse(&packet).ok()?;
+    let header = Ipv6Repr::parse(&packet).ok().filter(|header| header.next_header == IpProtocol::Icmpv6)?;
     let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
     let checksums = ChecksumCapabilities::default();
     match Icmpv6Repr::parse(&header.src_addr, &header.dst_addr, &message, &checksums).ok()? {
