@@ -1,15 +1,16 @@
 //! Servers that a test starts beside the guest.
 
 use crate::files::program;
+use crate::run::SOON;
 use crate::suite::patience;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server. Killed when it is dropped.
+/// A server. Ended when it is dropped.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -39,7 +40,7 @@ impl Daemon {
         let log = directory.join(format!("{name}.log"));
         let file = File::create(&log).expect("a file for its output");
         command.current_dir(directory);
-        command.stdout(file.try_clone().expect("a descriptor")).stderr(file);
+        command.stdin(Stdio::null()).stdout(file.try_clone().expect("a descriptor")).stderr(file);
         Self { child: command.spawn().unwrap_or_else(|error| panic!("{name}: {error}")), log }
     }
 
@@ -53,12 +54,21 @@ impl Daemon {
     ///
     /// # Panics
     ///
-    /// If it does not in ten seconds.
+    /// If that takes too long.
     pub fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + patience(Duration::from_secs(10));
-        while !self.said().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in {}", self.said());
-            std::thread::sleep(Duration::from_millis(10));
+        self.wait_for_count(text, 1);
+    }
+
+    /// Waits until it has said `text` so many times.
+    ///
+    /// # Panics
+    ///
+    /// If that takes too long.
+    pub fn wait_for_count(&self, text: &str, count: usize) {
+        let end = Instant::now() + patience(SOON * 2);
+        while self.said().matches(text).count() < count {
+            assert!(Instant::now() < end, "{text:?} was not said {count} times: {}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -74,6 +84,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // So that it writes down what it has to keep. After it has ended by itself this fails, and the log says why.
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let end = Instant::now() + patience(Duration::from_secs(5));
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,14 +1,10 @@
 //! DHCP servers of others, as processes in this thread's network namespace.
 
+use crate::daemon::Daemon;
 use crate::files;
-use crate::run::SOON;
-use crate::suite::patience;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 /// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +29,7 @@ pub struct Pool {
 /// A server that runs. Ended when it is dropped; what it has given it keeps in its directory.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    log: PathBuf,
+    daemon: Daemon,
     kind: Kind,
 }
 
@@ -52,29 +47,17 @@ impl Server {
             Kind::Kea => "kea-dhcp4",
         };
         let program = files::program(name).unwrap_or_else(|| panic!("{name} is not installed"));
-        let log = directory.join("log");
-        let output = File::create(&log).expect("a log");
-        let errors = output.try_clone().expect("a descriptor");
-        let child = Command::new(program)
-            .args(arguments(kind, directory, interface, pool))
-            // kea keeps its locks there.
-            .env("KEA_PIDFILE_DIR", directory)
-            .env("KEA_LOCKFILE_DIR", directory)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let server = Self { child, log, kind };
-        server.wait_for(
-            match kind {
-                Kind::Dnsmasq => "DHCP, IP range",
-                Kind::Udhcpd => "started",
-                Kind::Kea => "DHCP4_STARTED",
-            },
-            1,
-        );
-        server
+        let mut command = Command::new(program);
+        command.args(arguments(kind, directory, interface, pool));
+        // kea keeps its locks there.
+        command.env("KEA_PIDFILE_DIR", directory).env("KEA_LOCKFILE_DIR", directory);
+        let daemon = Daemon::of(command, name, directory);
+        daemon.wait_for(match kind {
+            Kind::Dnsmasq => "DHCP, IP range",
+            Kind::Udhcpd => "started",
+            Kind::Kea => "DHCP4_STARTED",
+        });
+        Self { daemon, kind }
     }
 
     /// Waits until it has given an address, or given it for longer, so many times since it was started.
@@ -93,28 +76,7 @@ impl Server {
     ///
     /// If that takes too long.
     pub fn wait_for(&self, text: &str, count: usize) {
-        let end = Instant::now() + patience(SOON * 2);
-        loop {
-            let log = String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned();
-            if log.matches(text).count() >= count {
-                return;
-            }
-            assert!(Instant::now() < end, "{:?} has not said {text:?} {count} times: {log}", self.kind);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // So that it writes down what it has given. After it has ended by itself this fails, and the log says why.
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        let end = Instant::now() + patience(Duration::from_secs(5));
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.daemon.wait_for_count(text, count);
     }
 }
 
