@@ -48,6 +48,8 @@ pub mod program;
 pub mod ring;
 mod shared;
 pub mod shutdown;
+#[cfg(feature = "storage")]
+pub mod storage;
 pub mod task;
 pub mod time;
 

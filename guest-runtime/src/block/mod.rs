@@ -130,10 +130,7 @@ impl Disk {
     /// An [`Error`]; what `buffer` then holds is not defined.
     pub async fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let mut at = self.checked(offset, buffer.len() as u64)?;
-        if let Some(mapping) = &self.mapping
-            && mapping.serves(offset, buffer.len())
-        {
-            mapping.read(offset, buffer).await;
+        if self.read_mapped(offset, buffer).await {
             return Ok(());
         }
         for piece in buffer.chunks_mut(self.max_transfer()) {
@@ -189,6 +186,18 @@ impl Disk {
     /// The disk as a reader, writer and seeker to the byte, at its start.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.clone())
+    }
+
+    /// Reads from the mapping, if there is one and it is the better way. Every alignment will do.
+    pub(crate) async fn read_mapped(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let inside = offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.len());
+        match &self.mapping {
+            Some(mapping) if inside && mapping.serves(offset, buffer.len()) => {
+                mapping.read(offset, buffer).await;
+                true
+            }
+            _ => false,
+        }
     }
 
     async fn range(&self, opcode: Opcode, offset: u64, length: u64) -> Result<(), Error> {

@@ -1,0 +1,161 @@
+//! What can go wrong, as sentences.
+
+use crate::device::ReadFailed;
+use alloc::string::String;
+use core::fmt;
+
+/// Why an image could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The disk refused to read.
+    Read(ReadFailed),
+    /// It is neither a tar archive nor a FAT file system.
+    Unknown,
+    /// It is compressed; the name of the format.
+    Compressed(&'static str),
+    /// To note where its files are takes more than this many bytes.
+    TooMany {
+        /// The bytes that the index may have.
+        limit: usize,
+    },
+    /// It is a tar archive that cannot be used.
+    Tar(TarError),
+}
+
+/// What is wrong with a tar archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TarError {
+    /// A header is broken.
+    Header {
+        /// The byte of the archive at which it starts, or its extended headers do.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk ends before the archive does.
+    CutShort {
+        /// The name of the entry whose contents end too early; none where the next header or the end mark is missing.
+        name: Option<String>,
+    },
+    /// A name leads out of the tree.
+    LeadsOut(String),
+    /// A name is not in UTF-8; it is shown with replacement characters.
+    NotUnicode(String),
+    /// A name stands for a directory and for something else.
+    Conflict(String),
+    /// A sparse file.
+    Sparse(String),
+    /// A part of an archive of several volumes.
+    Volumes(String),
+    /// A hard link to a file that does not precede it.
+    HardLink {
+        /// The link.
+        name: String,
+        /// The name of the file.
+        target: String,
+    },
+}
+
+/// Why a file of an open image could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk refused to read.
+    Read(ReadFailed),
+}
+
+impl From<ReadFailed> for OpenError {
+    fn from(failed: ReadFailed) -> Self {
+        Self::Read(failed)
+    }
+}
+
+impl From<TarError> for OpenError {
+    fn from(error: TarError) -> Self {
+        Self::Tar(error)
+    }
+}
+
+impl From<ReadFailed> for Error {
+    fn from(failed: ReadFailed) -> Self {
+        Self::Read(failed)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(failed) => failed.fmt(f),
+            Self::Unknown => f.write_str(
+                "the disk holds neither a tar archive nor a FAT file system; make an image with tar or mkfs.vfat",
+            ),
+            Self::Compressed(format) => {
+                write!(f, "the disk holds {format} data; an archive must not be compressed as a whole")
+            }
+            Self::TooMany { limit } => {
+                write!(f, "the disk holds more files than can be noted in {limit} bytes; allow for more")
+            }
+            Self::Tar(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TarError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { offset, reason } => {
+                write!(f, "the tar archive is broken at byte {offset}: {reason}")
+            }
+            Self::CutShort { name: Some(name) } => {
+                write!(f, "the tar archive is cut short: the disk ends within {name:?}")
+            }
+            Self::CutShort { name: None } => {
+                f.write_str("the tar archive is cut short: the disk ends without an end-of-archive mark")
+            }
+            Self::LeadsOut(name) => {
+                write!(
+                    f,
+                    "the tar archive has the name {name:?}, which leads out of its tree; make it without"
+                )
+            }
+            Self::NotUnicode(name) => {
+                write!(f, "the tar archive has the name {name:?}, which is not in UTF-8; rename the file")
+            }
+            Self::Conflict(name) => {
+                write!(f, "the tar archive has {name:?} as a directory and as something else; make it anew")
+            }
+            Self::Sparse(name) => {
+                write!(
+                    f,
+                    "the tar archive has {name:?} as a sparse file; make it without tar's option --sparse"
+                )
+            }
+            Self::Volumes(name) => {
+                write!(
+                    f,
+                    "the tar archive has only a part of {name:?}; make it without tar's option --multi-volume"
+                )
+            }
+            Self::HardLink { name, target } => {
+                write!(
+                    f,
+                    "the tar archive has {name:?} as a hard link to {target:?}, which does not precede it; make it anew"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+impl core::error::Error for TarError {}
+impl core::error::Error for Error {}
