@@ -12,6 +12,8 @@ pub enum OpenError {
     Read(ReadFailed),
     /// It is neither a tar archive nor a FAT file system.
     Unknown,
+    /// It has a partition table.
+    Partitioned,
     /// It is compressed; the name of the format.
     Compressed(&'static str),
     /// To note where its files are takes more than this many bytes.
@@ -21,6 +23,34 @@ pub enum OpenError {
     },
     /// It is a tar archive that cannot be used.
     Tar(TarError),
+    /// It is a FAT file system that cannot be used.
+    Fat(FatError),
+}
+
+/// What is wrong with a FAT file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FatError {
+    /// The disk is smaller than the file system says.
+    CutShort {
+        /// The bytes that it says.
+        described: u64,
+        /// The bytes of the disk.
+        size: u64,
+    },
+    /// Something in it makes no sense.
+    Broken {
+        /// The file or directory; none where it is about the whole.
+        path: Option<String>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A directory that is inside itself, or has two names.
+    Cycle(String),
+    /// A file with which all together are longer than the disk, so that some have clusters in common.
+    Shared(String),
+    /// A name that is none: it has a slash, or is a dot or two.
+    LeadsOut(String),
 }
 
 /// What is wrong with a tar archive.
@@ -78,6 +108,12 @@ impl From<TarError> for OpenError {
     }
 }
 
+impl From<FatError> for OpenError {
+    fn from(error: FatError) -> Self {
+        Self::Fat(error)
+    }
+}
+
 impl From<ReadFailed> for Error {
     fn from(failed: ReadFailed) -> Self {
         Self::Read(failed)
@@ -97,7 +133,11 @@ impl fmt::Display for OpenError {
             Self::TooMany { limit } => {
                 write!(f, "the disk holds more files than can be noted in {limit} bytes; allow for more")
             }
+            Self::Partitioned => {
+                f.write_str("the disk has a partition table; make a file system on the whole disk instead")
+            }
             Self::Tar(error) => error.fmt(f),
+            Self::Fat(error) => error.fmt(f),
         }
     }
 }
@@ -148,6 +188,37 @@ impl fmt::Display for TarError {
     }
 }
 
+impl fmt::Display for FatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CutShort { described, size } => write!(
+                f,
+                "the FAT file system is cut short: it says that it has {described} bytes, and the disk has {size}"
+            ),
+            Self::Broken { path: Some(path), reason } => {
+                write!(f, "the FAT file system is broken at {path:?}: {reason}; fsck.vfat may mend it")
+            }
+            Self::Broken { path: None, reason } => {
+                write!(f, "the FAT file system is broken: {reason}; fsck.vfat may mend it")
+            }
+            Self::Cycle(path) => write!(
+                f,
+                "the FAT file system is broken: the directory {path:?} is inside itself, or is there twice; fsck.vfat may mend it"
+            ),
+            Self::Shared(path) => write!(
+                f,
+                "the FAT file system is broken: its files are longer than the disk, the last of them {path:?}; fsck.vfat may mend it"
+            ),
+            Self::LeadsOut(path) => {
+                write!(
+                    f,
+                    "the FAT file system has the name {path:?}, which leads out of its tree; make it anew"
+                )
+            }
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -158,4 +229,5 @@ impl fmt::Display for Error {
 
 impl core::error::Error for OpenError {}
 impl core::error::Error for TarError {}
+impl core::error::Error for FatError {}
 impl core::error::Error for Error {}

@@ -15,10 +15,17 @@ const MOST_LINKS: u32 = 40;
 /// Where the files of an image are. The root is not noted; every other directory is, also one that is only a part of names.
 #[derive(Debug)]
 pub(crate) struct Index {
-    nodes: BTreeMap<Box<str>, Node>,
+    nodes: BTreeMap<Box<str>, Noted>,
     /// The bytes that it has, about.
     held: usize,
     limit: usize,
+}
+
+#[derive(Debug)]
+struct Noted {
+    /// The name as the image has it, where that is not the last component of the path.
+    name: Option<Box<str>>,
+    node: Node,
 }
 
 /// What a path stands for.
@@ -50,51 +57,65 @@ impl Index {
         self.limit
     }
 
-    /// Notes what a confined path stands for, in place of what it stood for before, and the directories above it.
+    /// Notes what a confined path stands for, in place of what it stood for before, and the directories above it. It will be found as `key`,
+    /// and listed as `path`, which has as many components.
     ///
     /// # Errors
     ///
     /// If it would turn a directory into something else or the reverse, or if there is no room.
-    pub(crate) fn insert(&mut self, path: &str, node: Node) -> Result<(), Refused> {
-        if path.is_empty() {
+    pub(crate) fn insert(&mut self, key: &str, path: &str, node: Node) -> Result<(), Refused> {
+        if key.is_empty() {
             return if matches!(node, Node::Directory) { Ok(()) } else { Err(Refused::Conflict) };
         }
-        let slashes = path.match_indices('/').map(|(at, _)| at);
-        for above in slashes.map(|at| &path[..at]) {
-            match self.nodes.get(above) {
-                Some(Node::Directory) => {}
+        // Where a directory is noted, so are those above it.
+        let mut missing = Vec::new();
+        let mut above = (path::parent(key), path::parent(path));
+        loop {
+            match self.get(above.0) {
+                Some(Node::Directory) => break,
                 Some(_) => return Err(Refused::Conflict),
-                None => self.put(above, Node::Directory)?,
+                None => missing.push(above),
             }
+            above = (path::parent(above.0), path::parent(above.1));
         }
-        match (self.nodes.get(path), &node) {
+        for (key, path) in missing.into_iter().rev() {
+            self.put(key, path, Node::Directory)?;
+        }
+        match (self.get(key), &node) {
             (Some(Node::Directory), Node::Directory) => Ok(()),
             (Some(Node::Directory), _) | (Some(_), Node::Directory) => Err(Refused::Conflict),
-            _ => self.put(path, node),
+            _ => self.put(key, path, node),
         }
     }
 
-    fn put(&mut self, path: &str, node: Node) -> Result<(), Refused> {
-        let target = if let Node::Link(target) = &node { target.len() } else { 0 };
+    fn put(&mut self, key: &str, path: &str, node: Node) -> Result<(), Refused> {
+        let name = path::name(path);
+        let name = (name != path::name(key)).then(|| Box::from(name));
+        let held = match &node {
+            Node::Directory => 0,
+            Node::File(file) => file.held(),
+            Node::Link(target) => target.len(),
+        };
         // Half as much again, as the nodes of a tree are rarely full.
-        self.held += size_of::<(Box<str>, Node)>() * 3 / 2 + path.len() + target;
+        self.held += size_of::<(Box<str>, Noted)>() * 3 / 2;
+        self.held += key.len() + name.as_deref().map_or(0, str::len) + held;
         if self.held > self.limit {
             return Err(Refused::Full);
         }
-        self.nodes.insert(path.into(), node);
+        self.nodes.insert(key.into(), Noted { name, node });
         Ok(())
     }
 
     /// Forgets a path that is no directory.
     pub(crate) fn remove(&mut self, path: &str) {
-        if !matches!(self.nodes.get(path), Some(Node::Directory)) {
+        if !matches!(self.get(path), Some(Node::Directory)) {
             self.nodes.remove(path);
         }
     }
 
     /// What a confined path stands for, links not followed.
     pub(crate) fn get(&self, path: &str) -> Option<&Node> {
-        if path.is_empty() { Some(&Node::Directory) } else { self.nodes.get(path) }
+        if path.is_empty() { Some(&Node::Directory) } else { self.nodes.get(path).map(|noted| &noted.node) }
     }
 
     /// The path of the directory or file that `path` leads to, and that, after all links. Links that lead out of the tree, to nothing,
@@ -117,7 +138,7 @@ impl Index {
                 }
                 name => path::push(&mut here, name),
             }
-            match self.nodes.get(here.as_str())? {
+            match self.get(&here)? {
                 Node::Directory => {}
                 Node::File(_) if ahead.is_empty() => {}
                 Node::File(_) => return None,
@@ -132,27 +153,31 @@ impl Index {
             }
         }
         match self.nodes.get_key_value(here.as_str()) {
-            Some((path, node)) => Some((path, node)),
+            Some((path, noted)) => Some((path, &noted.node)),
             None => here.is_empty().then_some(("", &Node::Directory)),
         }
     }
 
-    /// The paths in a directory, in the order of their bytes.
-    pub(crate) fn children<'i>(&'i self, directory: &str) -> impl Iterator<Item = &'i str> {
+    /// The paths and the names in a directory, in the order of the paths' bytes.
+    pub(crate) fn children<'i>(&'i self, directory: &str) -> impl Iterator<Item = (&'i str, &'i str)> {
         let mut prefix = directory.to_owned();
         if !prefix.is_empty() {
             prefix.push('/');
         }
-        let mut last: Option<&str> = None;
+        let mut from = prefix.clone();
         core::iter::from_fn(move || {
             loop {
-                let from = last.map_or(Bound::Included(prefix.as_str()), Bound::Excluded);
-                let (path, _) = self.nodes.range::<str, _>((from, Bound::Unbounded)).next()?;
+                let range = (Bound::Included(from.as_str()), Bound::Unbounded);
+                let (path, noted) = self.nodes.range::<str, _>(range).next()?;
                 let name = path.strip_prefix(prefix.as_str())?;
-                last = Some(path);
-                if !name.contains('/') {
-                    return Some(&**path);
+                from.clear();
+                if let Some((child, _)) = name.split_once('/') {
+                    // The child itself came before: on behind all that is below it. A zero comes next after a slash.
+                    from.extend([prefix.as_str(), child, "0"]);
+                    continue;
                 }
+                from.extend([path, "\0"]);
+                return Some((&**path, noted.name.as_deref().unwrap_or(name)));
             }
         })
     }

@@ -19,6 +19,7 @@ extern crate alloc;
 mod blocks;
 mod device;
 mod error;
+pub mod fat;
 mod file;
 mod index;
 mod path;
@@ -27,7 +28,7 @@ mod tar;
 mod window;
 
 pub use blocks::{Blocks, read_bytes};
-pub use device::{Device, ReadFailed};
-pub use error::{Error, OpenError, TarError};
+pub use device::{Device, ReadFailed, ReadOnly, WritableDevice, WriteFailed};
+pub use error::{Error, FatError, OpenError, TarError};
 pub use file::File;
 pub use store::{Entry, Format, INDEX_LIMIT, Listed, Store};

@@ -4,7 +4,8 @@ use crate::device::Device;
 use crate::error::{Error, OpenError};
 use crate::file::File;
 use crate::index::{Index, Node};
-use crate::{path, tar};
+use crate::{fat, tar};
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -75,6 +76,13 @@ impl<D: Device> Store<D> {
             tar::read(&device, &mut index).await?;
             return Ok(Self { device, format: Format::Tar, index });
         }
+        if fat::is_file_system(&first, device.size())? {
+            fat::read(&device, &mut index).await?;
+            return Ok(Self { device, format: Format::Fat, index });
+        }
+        if first.ends_with(&[0x55, 0xaa]) {
+            return Err(OpenError::Partitioned);
+        }
         Err(compression(&first).map_or(OpenError::Unknown, OpenError::Compressed))
     }
 
@@ -98,7 +106,7 @@ impl<D: Device> Store<D> {
         if path.split('/').any(|component| matches!(component, "" | "." | "..")) && !path.is_empty() {
             return Ok(None);
         }
-        Ok(self.index.resolve(path).and_then(|(_, node)| entry(node)))
+        Ok(self.index.resolve(&self.key(path)).and_then(|(_, node)| entry(node)))
     }
 
     /// Reads into `buffer` what a file of this store has from byte `offset` on, and gives the number of bytes: fewer than there is room
@@ -120,16 +128,25 @@ impl<D: Device> Store<D> {
         Ok(done)
     }
 
-    /// What is in a directory, in the order of the names' bytes; `None` where there is no such directory.
+    /// The path as the index has it.
+    fn key<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        match self.format {
+            Format::Tar => path.into(),
+            Format::Fat => fat::fold(path).into(),
+        }
+    }
+
+    /// What is in a directory, in the order of the names' bytes (of their upper case on FAT); `None` where there is no such directory.
     ///
     /// # Errors
     ///
     /// None at present.
     pub async fn list(&self, directory: &str) -> Result<Option<Vec<Listed>>, Error> {
-        let Some((directory, Node::Directory)) = self.index.resolve(directory) else { return Ok(None) };
-        let listed = self.index.children(directory).filter_map(|path| {
+        let directory = self.key(directory);
+        let Some((directory, Node::Directory)) = self.index.resolve(&directory) else { return Ok(None) };
+        let listed = self.index.children(directory).filter_map(|(path, name)| {
             let (_, node) = self.index.resolve(path)?;
-            Some(Listed { name: path::name(path).into(), entry: entry(node)? })
+            Some(Listed { name: name.into(), entry: entry(node)? })
         });
         Ok(Some(listed.collect()))
     }

@@ -4,12 +4,13 @@
 
 use crate::device::Device;
 use crate::error::{OpenError, TarError};
-use crate::file::File;
+use crate::file::{File, Run};
 use crate::index::{Index, Node, Refused};
 use crate::path;
 use crate::window::Window;
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use tar_core::parse::{Limits, ParseEvent, ParsedEntry, Parser};
 use tar_core::{EntryType, HEADER_SIZE, Header, PaxExtensions};
 
@@ -122,9 +123,9 @@ fn note(index: &mut Index, entry: &ParsedEntry<'_>, start: u64, length: u64) -> 
         EntryType::Other(b'V') => return Ok(()),
         EntryType::Other(b'D') => Node::Directory,
         EntryType::Other(b'M') => return Err(TarError::Volumes(name.to_owned()).into()),
-        _ => Node::File(File::new(&path, start, length, Some(entry.mtime))),
+        _ => Node::File(File::new(&path, vec![Run { offset: 0, start }], length, Some(entry.mtime))),
     };
-    index.insert(&path, node).map_err(|refused| match refused {
+    index.insert(&path, &path, node).map_err(|refused| match refused {
         Refused::Conflict => TarError::Conflict(name.to_owned()).into(),
         Refused::Full => OpenError::TooMany { limit: index.limit() },
     })

@@ -1,12 +1,10 @@
 //! Archives that real programs made.
 
-mod world;
-
+use crate::world::{self, assert_same, contents, directory, open, tar, wait, write};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 use ukvm_storage::{Entry, Format};
-use world::{assert_same, contents, directory, open, tar, wait, write};
 
 #[test]
 fn every_format_of_tar_is_read() {

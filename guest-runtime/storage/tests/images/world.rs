@@ -111,7 +111,8 @@ pub(crate) fn assert_same(store: &Store<Memory>, directory: &Path) {
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
             .collect();
         names.sort();
-        let listed = wait(store.list(&path)).expect("a device that can be read").expect("a directory");
+        let mut listed = wait(store.list(&path)).expect("a device that can be read").expect("a directory");
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(
             listed.iter().map(|listed| &listed.name).collect::<Vec<_>>(),
             names.iter().collect::<Vec<_>>()
@@ -132,4 +133,39 @@ pub(crate) fn assert_same(store: &Store<Memory>, directory: &Path) {
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
+}
+
+/// Reads all that a store lists.
+pub(crate) fn read_all(store: &Store<Memory>) {
+    let mut left = vec![String::new()];
+    while let Some(path) = left.pop() {
+        for Listed { name, entry } in wait(store.list(&path)).expect("no read fails").expect("a directory") {
+            let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+            match entry {
+                // Through links, a tree can have paths without end.
+                Entry::Directory if path.len() < 200 => left.push(path),
+                Entry::Directory => {}
+                Entry::File(_) => drop(contents(store, &path)),
+            }
+        }
+    }
+}
+
+/// A generator of numbers that are random enough (xorshift64*), and the same in each run.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Default for Random {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
 }

@@ -1,0 +1,6 @@
+//! The crate as programs use it, on images that real programs made, and on such that nobody should have made.
+
+mod broken_tar;
+mod fat;
+mod tar;
+mod world;
