@@ -1,10 +1,10 @@
 //! File systems in memory, written by another implementation than the one that reads them.
 
-use auth_service::disk::{Disk, ReadFailed};
 use fatfs::{FatType, FormatVolumeOptions, FsOptions};
 use std::cell::Cell;
 use std::io::{Cursor, Write};
 use std::ops::Range;
+use ukvm_storage::{Device, ReadFailed};
 
 /// A disk in memory that counts its reads.
 pub(crate) struct MemoryDisk {
@@ -20,12 +20,12 @@ impl MemoryDisk {
     }
 }
 
-impl Disk for MemoryDisk {
+impl Device for MemoryDisk {
     fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    async fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
+    async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
         self.reads.set(self.reads.get() + 1);
         // As on a real disk: pending once, so that whoever reads has to keep its state.
         embassy_futures::yield_now().await;

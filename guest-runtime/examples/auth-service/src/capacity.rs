@@ -1,9 +1,9 @@
 //! How many connections fit into the memory of the machine.
 
-use crate::disk::LARGE_WINDOW;
 use crate::http::HEAD_LIMIT;
 use crate::login::LOOKUPS;
 use crate::password::PASSWORD_FILE;
+use ukvm_storage::fat::LARGE_WINDOW;
 
 /// The receive buffer of a connection in bytes: a head of the longest kind.
 pub const RECEIVE_BUFFER: usize = HEAD_LIMIT;

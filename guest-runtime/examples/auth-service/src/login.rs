@@ -1,13 +1,13 @@
 //! What the service answers.
 
 use crate::accounts::{self, LookupFailed};
-use crate::disk::Disk;
 use crate::http::{Reply, Service, Status};
 use crate::query::Credentials;
 use crate::user::UserName;
 use alloc::boxed::Box;
 use alloc::format;
 use async_lock::Semaphore;
+use ukvm_storage::Device;
 
 /// How many requests look at the disk at once; the others wait for their turn. Enough to fill a batch, and a bound on the
 /// memory that lookups take.
@@ -20,7 +20,7 @@ pub struct Login<D, F> {
     turns: Semaphore,
 }
 
-impl<D: Disk, F: Fn(&LookupFailed)> Login<D, F> {
+impl<D: Device, F: Fn(&LookupFailed)> Login<D, F> {
     /// A service whose users are on `disk`. `report` is told of each lookup that failed; the client learns no details.
     pub fn new(disk: D, report: F) -> Self {
         Self { disk, report, turns: Semaphore::new(LOOKUPS) }
@@ -45,7 +45,7 @@ impl<D: Disk, F: Fn(&LookupFailed)> Login<D, F> {
     }
 }
 
-impl<D: Disk, F: Fn(&LookupFailed)> Service for Login<D, F> {
+impl<D: Device, F: Fn(&LookupFailed)> Service for Login<D, F> {
     async fn answer(&self, target: &str) -> Reply {
         match Credentials::of_target(target) {
             Some(credentials) => self.check(&credentials).await,

@@ -13,7 +13,6 @@ use alloc::string::{String, ToString};
 use async_lock::OnceCell;
 use auth_service::accounts::LookupFailed;
 use auth_service::capacity::{self, RECEIVE_BUFFER, SEND_BUFFER};
-use auth_service::disk::{self, ReadFailed, WINDOW};
 use auth_service::http::{End, Server, Stop, Timer};
 use auth_service::login::Login;
 use core::cell::Cell;
@@ -56,10 +55,6 @@ async fn main() -> u8 {
 /// Serves until the host wants an end.
 async fn run(mut options: Options) -> Result<(), String> {
     let disk = Disk::open("data").map_err(|error| error.to_string())?;
-    if !WINDOW.is_multiple_of(disk.block_size()) {
-        let size = disk.block_size();
-        return Err(alloc::format!("the disk has blocks of {size} bytes: use one with at most {WINDOW}"));
-    }
     let frames = net::frame_memory("service").map_err(|error| error.to_string())?;
     let memory = usize::try_from(boot_info().heap_size()).unwrap_or(usize::MAX).saturating_sub(frames);
     let possible = capacity::connections(memory);
@@ -81,7 +76,7 @@ async fn run(mut options: Options) -> Result<(), String> {
         stack.for_each_address(say).await;
     }));
     let service = Rc::new(AuthService {
-        login: Login::new(Data(disk), failures::report()),
+        login: Login::new(disk, failures::report()),
         timeout: options.timeout,
         stop: Stop::new(),
         busy: Cell::new(0),
@@ -96,7 +91,7 @@ async fn run(mut options: Options) -> Result<(), String> {
 
 /// What the connections share.
 struct AuthService<R> {
-    login: Login<Data, R>,
+    login: Login<Disk, R>,
     timeout: Duration,
     stop: Stop,
     /// How many connections there are.
@@ -135,19 +130,6 @@ impl<R: Fn(&LookupFailed) + 'static> AuthService<R> {
         if self.busy.get() > 0 && time::timeout(DRAIN, self.quiet.wait()).await.is_err() {
             println!("auth-service: {} connections did not end in time", self.busy.get());
         }
-    }
-}
-
-/// The disk with the users.
-struct Data(Disk);
-
-impl disk::Disk for Data {
-    fn size(&self) -> u64 {
-        self.0.len()
-    }
-
-    async fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
-        self.0.read(offset, buffer).await.map_err(|_| ReadFailed)
     }
 }
 
