@@ -27,7 +27,7 @@ mod store;
 mod tar;
 mod window;
 
-pub use blocks::{Blocks, read_bytes};
+pub use blocks::{Blocks, WritableBlocks, read_bytes, write_bytes};
 pub use device::{Device, ReadFailed, ReadOnly, WritableDevice, WriteFailed};
 pub use error::{Error, FatError, OpenError, TarError};
 pub use file::File;

@@ -2,13 +2,17 @@
 //!
 //! The crate `hadris-fat` drives them. Here is what it stands on, [`View`], and how a file system becomes an index.
 
+mod error;
 mod name;
 mod tree;
 mod view;
+mod volume;
 
+pub use error::VolumeError;
 pub(crate) use name::fold;
 pub(crate) use tree::{is_file_system, read};
 pub use view::{BLOCK, LARGE_WINDOW, View, ViewError, WINDOW};
+pub use volume::{Clock, Metadata, OpenFile, OpenOptions, Volume};
 
 use hadris_io::Error;
 

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use ukvm_storage::{Entry, File, Format, Store};
 
 /// The sizes of FAT, each with that of the disk and of a cluster in bytes.
-const KINDS: [(&str, u64, u64); 3] = [("12", 2 << 20, 2048), ("16", 16 << 20, 512), ("32", 72 << 20, 1024)];
+pub(crate) const KINDS: [(&str, u64, u64); 3] =
+    [("12", 2 << 20, 2048), ("16", 16 << 20, 512), ("32", 72 << 20, 1024)];
 
 /// An image with the files of a directory, made by `mkfs.vfat` and `mcopy`.
 #[track_caller]
-fn image(directory: &Path, (kind, size, cluster): (&str, u64, u64)) -> Vec<u8> {
+pub(crate) fn image(directory: &Path, (kind, size, cluster): (&str, u64, u64)) -> Vec<u8> {
     let image = directory.with_extension("img");
     fs::File::create(&image).and_then(|file| file.set_len(size)).unwrap();
     run(

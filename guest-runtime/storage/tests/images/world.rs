@@ -169,3 +169,12 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 }
+
+/// Checks that `fsck.vfat` finds nothing wrong with an image.
+#[track_caller]
+pub(crate) fn fsck(image: &[u8]) {
+    let directory = directory();
+    let path = directory.path().join("data.img");
+    fs::write(&path, image).expect("an image");
+    run("fsck.vfat", &["-n", text(&path)]);
+}

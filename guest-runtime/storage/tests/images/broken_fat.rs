@@ -1,0 +1,1 @@
+//! File systems that are cut short, damaged, or made to do harm.
