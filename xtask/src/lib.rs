@@ -5,4 +5,5 @@ pub mod cargo;
 pub mod demo;
 pub mod guests;
 pub mod hvt_guests;
+pub mod image;
 pub mod monitor;

@@ -1,4 +1,4 @@
-//! `cargo guests`, `cargo demo`.
+//! `cargo guests`, `cargo demo`, `cargo xtask bench`, `cargo xtask image`.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,9 @@ Commands, each also without 'xtask':
 Commands under 'cargo xtask' only:
   bench ARGUMENTS
           build ukvm-bench with all that it measures, and run it: `bench --help`, or
-          `bench all --markdown FILE` for every promise as JSON, HTML and a table";
+          `bench all --markdown FILE` for every promise as JSON, HTML and a table
+  image DIR -o FILE --format tar|fat [--size SIZE]
+          make a disk image of the files in DIR: `image --help`";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
         [Some("bench"), ..] => xtask::bench::run(words.get(1..).unwrap_or_default()),
+        [Some("image"), ..] => xtask::image::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -4,10 +4,10 @@
 //! in the target directory.
 
 mod client;
-mod image;
 mod service;
 mod timeline;
 
+use crate::image::{self, Format};
 use crate::{cargo, guests, monitor};
 use anyhow::{Context, Result, bail};
 use client::{Client, Expected};
@@ -58,10 +58,18 @@ pub fn run() -> Result<()> {
 
     heading("A disk image with FAT: a file for each user, with the password in it");
     let disk = directory.join("data.img");
-    image::create(&disk, &USERS).with_context(|| format!("{} cannot be written", disk.display()))?;
+    let users = directory.join("users");
+    // What an earlier demo left, if there was one.
+    let _ = std::fs::remove_dir_all(&users);
+    std::fs::create_dir_all(&users).with_context(|| format!("{} cannot be created", users.display()))?;
     for (name, password) in USERS {
+        let file = users.join(name);
+        std::fs::write(&file, format!("{password}\n"))
+            .with_context(|| format!("{} cannot be written", file.display()))?;
         println!("{name}: {password}");
     }
+    println!("$ cargo xtask image {} -o {} --format fat", shown(&users).display(), shown(&disk).display());
+    image::create(&users, &disk, Format::Fat(None), None)?;
 
     heading("A network namespace with a TAP interface");
     namespace::enter()?;

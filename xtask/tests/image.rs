@@ -1,0 +1,236 @@
+//! Images that `cargo xtask image` makes, as `tar`, `fsck.vfat`, `mcopy` and guests read them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use ukvm_storage::{Device, Entry, ReadFailed, Store};
+use xtask::image::{Format, create};
+
+/// An image in memory.
+struct Memory(Vec<u8>);
+
+impl Device for Memory {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
+        let offset = offset as usize;
+        buffer.copy_from_slice(&self.0[offset..offset + buffer.len()]);
+        Ok(())
+    }
+}
+
+/// A directory with files of all kinds, and a place for images beside it.
+fn tree() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let site = directory.path().join("site");
+    fs::create_dir_all(site.join("a/b/empty directory")).unwrap();
+    for (name, bytes) in [
+        ("index.html", &b"<p>hello</p>"[..]),
+        ("empty", b""),
+        ("a/b/big", &[7; 300_000]),
+        ("a/J\u{fc}rgen's file with a long name.txt", b"x"),
+        (&format!("{}.html", "n".repeat(150)), b"long"),
+    ] {
+        fs::write(site.join(name), bytes).unwrap();
+    }
+    for number in 0..700 {
+        fs::write(site.join(format!("a file with a long name {number}.txt")), number.to_string()).unwrap();
+    }
+    directory
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[track_caller]
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program)
+        .args(arguments)
+        .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&said));
+}
+
+/// Makes an image of the tree.
+#[track_caller]
+fn image(tree: &TempDir, format: Format) -> Vec<u8> {
+    let image = tree.path().join("data.img");
+    create(&tree.path().join("site"), &image, format, None).unwrap();
+    let bytes = fs::read(image).unwrap();
+    assert!(bytes.len().is_multiple_of(512));
+    bytes
+}
+
+/// Why no image can be made of the tree; there must be none then.
+#[track_caller]
+fn refusal(tree: &TempDir, format: Format) -> String {
+    let image = tree.path().join("data.img");
+    let error = create(&tree.path().join("site"), &image, format, None).unwrap_err();
+    assert!(!image.exists() && !image.with_added_extension("new").exists());
+    format!("{error:#}").replace(text(tree.path()), "DIR")
+}
+
+/// The files that a guest finds, with their contents; none for a directory.
+fn found(bytes: Vec<u8>) -> Vec<(String, Option<Vec<u8>>)> {
+    embassy_futures::block_on(async {
+        let store = Store::open(Memory(bytes)).await.unwrap();
+        let mut files = Vec::new();
+        let mut ahead = vec![String::new()];
+        while let Some(directory) = ahead.pop() {
+            for listed in store.list(&directory).await.unwrap().unwrap() {
+                let path =
+                    if directory.is_empty() { listed.name } else { format!("{directory}/{}", listed.name) };
+                let contents = match listed.entry {
+                    Entry::Directory => {
+                        ahead.push(path.clone());
+                        None
+                    }
+                    Entry::File(file) => {
+                        let mut bytes = vec![0; file.size() as usize];
+                        store.read_at(&file, 0, &mut bytes).await.unwrap();
+                        Some(bytes)
+                    }
+                };
+                files.push((path, contents));
+            }
+        }
+        files.sort();
+        files
+    })
+}
+
+#[test]
+fn tar_unpacks_what_was_packed() {
+    let tree = tree();
+    let site = tree.path().join("site");
+    symlink("index.html", site.join("start")).unwrap();
+    symlink("x/".repeat(80), site.join("a long way to nowhere")).unwrap();
+    fs::set_permissions(site.join("empty"), fs::Permissions::from_mode(0o700)).unwrap();
+    let bytes = image(&tree, Format::Tar);
+    let copy = tree.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    run("tar", &["-xf", text(&tree.path().join("data.img")), "-C", text(&copy)]);
+    run("diff", &["-r", "--no-dereference", text(&site), text(&copy)]);
+    for (name, mode) in [("empty", 0o755), ("index.html", 0o644)] {
+        assert_eq!(fs::metadata(copy.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
+    }
+    let seconds = |path: &Path| {
+        let time = fs::metadata(path).unwrap().modified().unwrap();
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    };
+    assert_eq!(seconds(&site.join("index.html")), seconds(&copy.join("index.html")));
+    let files = found(bytes);
+    assert!(files.contains(&("start".into(), Some(b"<p>hello</p>".to_vec()))));
+    assert_eq!(files.len(), 709);
+}
+
+#[test]
+fn fat_is_sound_and_has_all_files() {
+    let tree = tree();
+    let site = tree.path().join("site");
+    let without = found(image(&tree, Format::Tar));
+    // FAT12, FAT16, FAT32, and as small as possible.
+    for size in [None, Some(2 << 20), Some(100 << 20), Some(600 << 20)] {
+        let bytes = image(&tree, Format::Fat(size));
+        assert_eq!(size.unwrap_or(1 << 20), bytes.len() as u64);
+        let image = tree.path().join("data.img");
+        run("fsck.vfat", &["-n", text(&image)]);
+        let copy = tree.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        run("mcopy", &["-smi", text(&image), "::", text(&copy)]);
+        run("diff", &["-r", text(&site), text(&copy)]);
+        let mut expected = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        expected -=
+            fs::metadata(copy.join("index.html")).unwrap().modified().unwrap().elapsed().unwrap().as_secs();
+        let modified = fs::metadata(site.join("index.html")).unwrap().modified().unwrap();
+        let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(expected.abs_diff(modified) <= 3, "dates are kept to two seconds: {expected} {modified}");
+        fs::remove_dir_all(copy).unwrap();
+        assert!(found(bytes) == without, "{size:?}");
+    }
+}
+
+#[test]
+fn the_same_files_give_the_same_bytes() {
+    let tree = tree();
+    let site = tree.path().join("site");
+    for format in [Format::Tar, Format::Fat(None)] {
+        let first = image(&tree, format);
+        // Other times of access and of creation, and another order in the directory.
+        let index = site.join("index.html");
+        let modified = fs::metadata(&index).unwrap().modified().unwrap();
+        let bytes = fs::read(&index).unwrap();
+        fs::remove_file(&index).unwrap();
+        fs::write(&index, bytes).unwrap();
+        fs::File::options().write(true).open(&index).unwrap().set_modified(modified).unwrap();
+        fs::File::open(&site).unwrap().set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap();
+        assert!(first == image(&tree, format), "{format:?}");
+        // With a latest date, times do not matter either.
+        let dated = |latest| {
+            let image = tree.path().join("data.img");
+            create(&site, &image, format, Some(latest)).unwrap();
+            fs::read(image).unwrap()
+        };
+        let first = dated(1_000_000_000);
+        fs::File::options().write(true).open(&index).unwrap().set_modified(SystemTime::now()).unwrap();
+        assert!(first == dated(1_000_000_000));
+        assert!(first != dated(1_000_000_002));
+    }
+}
+
+#[test]
+fn what_fat_cannot_hold_is_refused() {
+    let tree = tree();
+    let site = tree.path().join("site");
+    let refused = |name: &str, expected: &str| {
+        let reason = refusal(&tree, Format::Fat(None));
+        assert_eq!(reason, expected);
+        fs::remove_file(site.join(name)).unwrap();
+    };
+    symlink("index.html", site.join("start")).unwrap();
+    refused("start", "start is a symbolic link, which FAT cannot hold; replace it, or use --format tar");
+    fs::File::create(site.join("huge")).unwrap().set_len(4 << 30).unwrap();
+    refused("huge", "huge has 4294967296 bytes, and a file on FAT less than 4 GiB; use --format tar");
+    fs::write(site.join("a:b"), "").unwrap();
+    refused("a:b", "the name \"a:b\" has the character ':', which FAT cannot hold; use --format tar");
+    fs::write(site.join("dot."), "").unwrap();
+    refused("dot.", "the name \"dot.\" ends in a dot or space, which FAT cannot hold; use --format tar");
+    fs::write(site.join("INDEX.html"), "").unwrap();
+    refused(
+        "INDEX.html",
+        "INDEX.html and index.html differ only in case, and have one name on FAT; rename one of them",
+    );
+    assert_eq!(
+        refusal(&tree, Format::Fat(Some(1 << 19))),
+        "the files do not fit into 524288 bytes; give a larger --size, or none"
+    );
+    assert_eq!(
+        refusal(&tree, Format::Fat(Some(1 << 42))).split(';').next(),
+        Some("the FAT file system cannot be written: value exceeds a limit")
+    );
+}
+
+#[test]
+fn what_no_image_can_hold_is_refused() {
+    let tree = tree();
+    let site = tree.path().join("site");
+    run("mkfifo", &[text(&site.join("pipe"))]);
+    let reason = refusal(&tree, Format::Tar);
+    assert_eq!(reason, "DIR/site/pipe is neither a file nor a directory nor a link; remove it");
+    fs::remove_file(site.join("pipe")).unwrap();
+    let inside = create(&site, &site.join("a/data.img"), Format::Tar, None).unwrap_err().to_string();
+    assert!(inside.ends_with("which goes into it; put it elsewhere"), "{inside}");
+    let nowhere =
+        create(&site, &tree.path().join("gone/data.img"), Format::Tar, None).unwrap_err().to_string();
+    assert!(nowhere.ends_with("gone cannot be found"), "{nowhere}");
+    let nothing = create(&tree.path().join("gone"), &tree.path().join("data.img"), Format::Tar, None);
+    assert!(nothing.unwrap_err().to_string().ends_with("gone cannot be read"));
+}
