@@ -49,8 +49,6 @@ pub enum FatError {
     Cycle(String),
     /// A file with which all together are longer than the disk, so that some have clusters in common.
     Shared(String),
-    /// A name that is none: it has a slash, or is a dot or two.
-    LeadsOut(String),
 }
 
 /// What is wrong with a tar archive.
@@ -209,12 +207,6 @@ impl fmt::Display for FatError {
                 f,
                 "the FAT file system is broken: its files are longer than the disk, the last of them {path:?}; fsck.vfat may mend it"
             ),
-            Self::LeadsOut(path) => {
-                write!(
-                    f,
-                    "the FAT file system has the name {path:?}, which leads out of its tree; make it anew"
-                )
-            }
         }
     }
 }

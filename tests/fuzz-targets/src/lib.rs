@@ -7,6 +7,7 @@
 pub mod dispatch;
 pub mod elf;
 pub mod frame;
+pub mod image;
 pub mod lease;
 pub mod note;
 pub mod queue;
@@ -28,10 +29,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "dispatch", run: dispatch::run, seeds: dispatch::seeds },
     Target { name: "elf", run: elf::run, seeds: elf::seeds },
     Target { name: "frame", run: frame::run, seeds: frame::seeds },
+    Target { name: "image", run: image::run, seeds: image::seeds },
     Target { name: "lease", run: lease::run, seeds: lease::seeds },
     Target { name: "note", run: note::run, seeds: note::seeds },
     Target { name: "queue", run: queue::run, seeds: queue::seeds },

@@ -68,6 +68,11 @@ fn frame() {
 }
 
 #[test]
+fn image() {
+    smoke("image", 1000);
+}
+
+#[test]
 fn lease() {
     smoke("lease", 2000);
 }

@@ -34,6 +34,7 @@ mod scan;
 mod services;
 mod signals;
 mod slaac;
+mod storage;
 mod terminal;
 
 use ukvm_tests::suite::Test;
@@ -75,6 +76,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         services::TESTS,
         signals::TESTS,
         slaac::TESTS,
+        storage::TESTS,
         terminal::TESTS,
     ]
     .into_iter()

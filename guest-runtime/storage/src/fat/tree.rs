@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use hadris_fat::CacheOptions;
 use hadris_fat::async_::FatFs;
 use hadris_fat_raw::{BootError, parse_boot};
-use hadris_fs::{DirCursor, DirEntry, Extent, MountOptions, Name, NodeId};
+use hadris_fs::{DirCursor, DirEntry, Extent, MountOptions, NodeId};
 use hadris_io::Error;
 
 /// The driver of a file system that is only read.
@@ -94,12 +94,10 @@ impl<D: Device> Reader<'_, '_, D> {
             self.driver.readdir(directory, cursor).await.map_err(|error| failed(path, &error))?
         {
             cursor = entry.next_cursor();
+            // The driver has checked that it is one name, and none of a dot or two.
             let name = entry.name();
             let mut path = path.to_owned();
             path::push(&mut path, &String::from_utf8_lossy(name.as_bytes()));
-            if Name::new(name.as_bytes()).check().is_err() {
-                return Err(FatError::LeadsOut(path).into());
-            }
             // As for the driver's own lookups, the first of a name counts.
             let key = fold(&path);
             if self.index.get(&key).is_some() {

@@ -102,6 +102,7 @@ fn files_are_written_and_read() {
             file.close().await.unwrap();
             volume.write("copy", &vec![7; 100_000]).await.unwrap();
             volume.rename("copy", "notes/copy").await.unwrap();
+            volume.write(&"n".repeat(255), b"longest").await.unwrap();
             volume.sync().await.unwrap();
         });
         assert!(disk.flushes.get() > 0);
@@ -115,6 +116,7 @@ fn files_are_written_and_read() {
         let expected = directory();
         write(expected.path(), "notes/A long name for a note.txt", b"hello, world\0\0\0\0\0\0\0\0!");
         write(expected.path(), "notes/copy", vec![7; 100_000]);
+        write(expected.path(), &"n".repeat(255), "longest");
         assert_same(&open(&bytes[..]).unwrap(), expected.path());
         // As an independent program reads it.
         let (image, copies) = (expected.path().with_extension("img"), directory());

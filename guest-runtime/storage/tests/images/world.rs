@@ -1,6 +1,7 @@
 //! What the tests share: a device in memory, directories to be packed, and the programs that pack them.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use ukvm_storage::{Device, Entry, Listed, OpenError, ReadFailed, Store};
 pub(crate) use embassy_futures::block_on as wait;
 
 /// An image in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) bytes: Vec<u8>,
     /// How many reads there were.
@@ -23,6 +24,12 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("size", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -56,7 +63,7 @@ pub(crate) fn refusal(bytes: impl Into<Vec<u8>>) -> String {
 
 /// All bytes of a file.
 #[track_caller]
-pub(crate) fn contents(store: &Store<Memory>, path: &str) -> Vec<u8> {
+pub(crate) fn contents<D: Device>(store: &Store<D>, path: &str) -> Vec<u8> {
     let file = match wait(store.find(path)).expect("a device that can be read") {
         Some(Entry::File(file)) => file,
         other => panic!("{path}: {other:?} instead of a file"),
@@ -136,7 +143,7 @@ pub(crate) fn text(path: &Path) -> &str {
 }
 
 /// Reads all that a store lists.
-pub(crate) fn read_all(store: &Store<Memory>) {
+pub(crate) fn read_all<D: Device>(store: &Store<D>) {
     let mut left = vec![String::new()];
     while let Some(path) = left.pop() {
         for Listed { name, entry } in wait(store.list(&path)).expect("no read fails").expect("a directory") {
