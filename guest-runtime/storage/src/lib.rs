@@ -4,13 +4,13 @@
 //! runs in a guest and in a test on a host.
 //!
 //! [`Store`] reads: it tells tar from FAT by the bytes of the image, notes once where each file is, and from then on reads
-//! only contents.
+//! only contents. [`fat::Volume`] reads and writes files on FAT.
 //!
-//! 1. [`Device`]: what a disk must give.
-//! 2. `window`: a few bytes of it in memory.
-//! 3. `path`, `index`: names, and what is found by them.
-//! 4. `tar`: how an archive becomes an index.
-//! 5. [`Store`]: what programs use.
+//! 1. [`Device`], [`WritableDevice`]: what a disk must give; `blocks`: the same for one that moves whole blocks.
+//! 2. `path`, [`File`], `index`: names, and what is found by them.
+//! 3. `tar`: how an archive becomes an index; `window`: the bytes of it that are looked at.
+//! 4. [`fat`]: what its driver stands on, how a file system becomes an index, and files that are written.
+//! 5. [`Store`]: what programs use to read either.
 #![no_std]
 #![forbid(unsafe_code)]
 

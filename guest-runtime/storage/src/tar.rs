@@ -18,6 +18,8 @@ use tar_core::{EntryType, HEADER_SIZE, Header, PaxExtensions};
 const LONGEST_PATH: u32 = 4096;
 /// The most bytes of extended headers of one file. They hold its names, and whatever attributes the archiver added.
 const MOST_METADATA: u32 = 64 << 10;
+/// The most parts of a sparse file: it is refused anyway, by its name.
+const MOST_PARTS: usize = 1000;
 /// The most bytes of headers that belong together: extended ones, and a header of their own for each.
 const MOST_HEADERS: usize = 2 * MOST_METADATA as usize;
 
@@ -33,7 +35,7 @@ pub(crate) async fn read<D: Device>(device: &D, index: &mut Index) -> Result<(),
         max_metadata_size: MOST_METADATA,
         max_path_len: Some(LONGEST_PATH),
         max_pending_entries: 4,
-        max_sparse_entries: 0,
+        max_sparse_entries: MOST_PARTS,
     };
     let mut parser = Parser::new(limits);
     // A time before 1970 is no reason to refuse an archive; what matters is looked at below.

@@ -1,7 +1,7 @@
 //! How a file system becomes an index.
 
+use super::name::fold;
 use super::view::{BLOCK, View, ViewError};
-use super::{fold, reason};
 use crate::device::{Device, ReadOnly};
 use crate::error::{FatError, OpenError};
 use crate::file::{File, Run};
@@ -9,7 +9,7 @@ use crate::index::{Index, Node, Refused};
 use crate::path;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use hadris_fat::CacheOptions;
@@ -42,11 +42,11 @@ fn broken(path: Option<&str>, reason: impl Into<String>) -> FatError {
     FatError::Broken { path: path.filter(|path| !path.is_empty()).map(str::to_owned), reason: reason.into() }
 }
 
-/// The error of a failed call of the driver that was about `path`.
-fn failed(path: &str, error: &Error<ViewError>) -> OpenError {
+/// The error of a failed call of the driver that was about `path`, or about the whole if that is empty.
+pub(super) fn failed(path: &str, error: &Error<ViewError>) -> OpenError {
     match error.device_error() {
         Some(ViewError::Read(failed)) => OpenError::Read(*failed),
-        _ => broken(Some(path), reason(error)).into(),
+        _ => broken(Some(path), error.to_string()).into(),
     }
 }
 

@@ -13,7 +13,7 @@ use hadris_storage::async_::BlockDevice;
 use hadris_storage::{BlockIndex, BlockSize};
 
 /// The unit in which the FAT driver addresses a device, in bytes.
-pub const BLOCK: u32 = 512;
+pub(super) const BLOCK: u32 = 512;
 
 /// The unit in which a device is read, in bytes: one page, as a read of less costs the same.
 pub const WINDOW: usize = 4096;

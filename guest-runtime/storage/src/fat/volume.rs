@@ -1,9 +1,10 @@
 //! Files on a FAT file system that are read and written.
 
 use super::error::VolumeError;
-use super::view::{View, ViewError};
+use super::tree::{failed, is_file_system};
+use super::view::{BLOCK, View};
 use crate::device::WritableDevice;
-use crate::error::{FatError, OpenError};
+use crate::error::OpenError;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -87,23 +88,18 @@ impl<D: WritableDevice + 'static> Volume<D> {
     ///
     /// Where the device refuses to read, or holds no sound FAT12, FAT16 or FAT32 file system.
     pub async fn mount<C: Clock + 'static>(device: D) -> Result<Self, OpenError> {
-        let mut first = [0; super::BLOCK as usize];
+        let mut first = [0; BLOCK as usize];
         if device.size() < first.len() as u64 {
             return Err(OpenError::Unknown);
         }
         device.read_at(0, &mut first).await?;
-        if !super::is_file_system(&first, device.size())? {
+        if !is_file_system(&first, device.size())? {
             return Err(OpenError::Unknown);
         }
         let options = MountOptions::new().with_clock(Stamp::<C>::STATIC);
         let view = View::new(Rc::new(device), u64::MAX);
-        let driver = FatFs::mount(view, options).await.map_err(|refused| {
-            let error = refused.into_error();
-            match error.device_error() {
-                Some(ViewError::Read(failed)) => OpenError::Read(*failed),
-                _ => FatError::Broken { path: None, reason: super::reason(&error) }.into(),
-            }
-        })?;
+        let driver = FatFs::mount(view, options).await;
+        let driver = driver.map_err(|refused| failed("", &refused.into_error()))?;
         Ok(Self { files: local::Volume::new(driver.with_cache(CacheOptions::new())) })
     }
 
