@@ -47,7 +47,7 @@ pub enum FatError {
     },
     /// A directory that is inside itself, or has two names.
     Cycle(String),
-    /// A file with which all together are longer than the disk, so that some have clusters in common.
+    /// A file or directory with which all together are longer than the disk, so that some have clusters in common.
     Shared(String),
 }
 

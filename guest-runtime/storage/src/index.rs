@@ -57,8 +57,8 @@ impl Index {
         self.limit
     }
 
-    /// Notes what a confined path stands for, in place of what it stood for before, and the directories above it. It will be found as `key`,
-    /// and listed as `path`, which has as many components.
+    /// Notes what a confined path stands for, in place of what it stood for before, and the directories above it. It will be
+    /// found as `key`, and listed as `path`, which has as many components.
     ///
     /// # Errors
     ///

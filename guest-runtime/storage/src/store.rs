@@ -9,7 +9,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The bytes that an index may have unless the program says otherwise. A file takes about 120 and its path.
+/// The bytes that an index may have unless the program says otherwise. A file takes about 130 and its path.
 pub const INDEX_LIMIT: usize = 16 << 20;
 
 /// The format of an image.
@@ -96,17 +96,15 @@ impl<D: Device> Store<D> {
         &self.device
     }
 
-    /// What is at `path`: `a/b.html`, without a slash at an end; the root's is empty. Symbolic links are followed inside the tree; one that leads out of it, to
-    /// nothing or in a circle is not there.
+    /// What is at `path`: `a/b.html`, without a slash at an end; the root's is empty. Symbolic links are followed inside the
+    /// tree; one that leads out of it, to nothing or in a circle is not there.
     ///
     /// # Errors
     ///
     /// None at present.
     pub async fn find(&self, path: &str) -> Result<Option<Entry>, Error> {
-        if path.split('/').any(|component| matches!(component, "" | "." | "..")) && !path.is_empty() {
-            return Ok(None);
-        }
-        Ok(self.index.resolve(&self.key(path)).and_then(|(_, node)| entry(node)))
+        let Some(key) = self.key(path) else { return Ok(None) };
+        Ok(self.index.resolve(&key).and_then(|(_, node)| entry(node)))
     }
 
     /// Reads into `buffer` what a file of this store has from byte `offset` on, and gives the number of bytes: fewer than there is room
@@ -128,12 +126,15 @@ impl<D: Device> Store<D> {
         Ok(done)
     }
 
-    /// The path as the index has it.
-    fn key<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        match self.format {
+    /// The path as the index has it, if it is one of names only.
+    fn key<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        if !path.is_empty() && path.split('/').any(|component| matches!(component, "" | "." | "..")) {
+            return None;
+        }
+        Some(match self.format {
             Format::Tar => path.into(),
             Format::Fat => fat::fold(path).into(),
-        }
+        })
     }
 
     /// What is in a directory, in the order of the names' bytes (of their upper case on FAT); `None` where there is no such directory.
@@ -142,8 +143,8 @@ impl<D: Device> Store<D> {
     ///
     /// None at present.
     pub async fn list(&self, directory: &str) -> Result<Option<Vec<Listed>>, Error> {
-        let directory = self.key(directory);
-        let Some((directory, Node::Directory)) = self.index.resolve(&directory) else { return Ok(None) };
+        let Some(key) = self.key(directory) else { return Ok(None) };
+        let Some((directory, Node::Directory)) = self.index.resolve(&key) else { return Ok(None) };
         let listed = self.index.children(directory).filter_map(|(path, name)| {
             let (_, node) = self.index.resolve(path)?;
             Some(Listed { name: name.into(), entry: entry(node)? })

@@ -77,7 +77,7 @@ struct Reader<'r, 'd, D: Device> {
     index: &'r mut Index,
     /// Where the directories start that were found.
     seen: BTreeSet<u64>,
-    /// The clusters that no file has had so far.
+    /// The clusters that nothing has had so far.
     clusters: u64,
 }
 
@@ -123,12 +123,11 @@ impl<D: Device> Reader<'_, '_, D> {
 
     /// Checks that a directory is none that was found before: it would have no end.
     async fn enter(&mut self, node: NodeId, path: &str) -> Result<(), OpenError> {
-        let mut first = [Extent::new(0, 0)];
-        self.driver.extents(node, 0, &mut first).await.map_err(|error| failed(path, &error))?;
-        if self.seen.insert(first[0].offset()) {
-            Ok(())
-        } else {
-            Err(FatError::Cycle(path.to_owned()).into())
+        let runs = self.runs(node, u64::MAX, path).await?;
+        match runs.first() {
+            Some(first) if self.seen.insert(first.start) => Ok(()),
+            Some(_) => Err(FatError::Cycle(path.to_owned()).into()),
+            None => Err(broken(Some(path), "it is a directory without a cluster").into()),
         }
     }
 
@@ -137,32 +136,43 @@ impl<D: Device> Reader<'_, '_, D> {
         let metadata = entry.metadata();
         let size = metadata.len();
         let modified = metadata.modified().and_then(|time| u64::try_from(time.unix_seconds()).ok());
-        // No two files of a sound file system have a cluster in common, so that all together are no longer than the disk.
-        let needed = size.div_ceil(u64::from(self.driver.info().cluster_size()));
-        self.clusters = self.clusters.checked_sub(needed).ok_or_else(|| FatError::Shared(path.to_owned()))?;
+        let runs = self.runs(entry.node(), size, path).await?;
+        Ok(File::new(path, runs, size, modified))
+    }
+
+    /// Where `size` bytes of a file are, or all of a directory, whose size is not noted.
+    async fn runs(&mut self, node: NodeId, size: u64, path: &str) -> Result<Vec<Run>, OpenError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut room = 4;
         let mut end = 0;
         while end < size {
             // Twice as much each time, as the driver starts from the first cluster each time.
             let mut extents = vec![Extent::new(0, 0); room];
-            let count = self
-                .driver
-                .extents(entry.node(), end, &mut extents)
-                .await
-                .map_err(|error| failed(path, &error))?;
-            if count == 0 {
-                return Err(broken(Some(path), "it has fewer clusters than its size needs").into());
-            }
+            let found = self.driver.extents(node, end, &mut extents).await;
+            let count = found.map_err(|error| failed(path, &error))?;
             for extent in &extents[..count] {
                 runs.push(Run { offset: end, start: extent.offset() });
+                self.charge(extent.len(), path)?;
                 end += extent.len();
             }
             if size_of_val(&*runs) > self.index.limit() {
                 return Err(OpenError::TooMany { limit: self.index.limit() });
             }
-            room *= 2;
+            match count {
+                0 if size == u64::MAX => break,
+                0 => return Err(broken(Some(path), "it has fewer clusters than its size needs").into()),
+                _ => room *= 2,
+            }
         }
-        Ok(File::new(path, runs, size, modified))
+        Ok(runs)
+    }
+
+    /// Notes that these bytes have an owner. In a sound file system nothing has two, so that all together are no longer than the disk:
+    /// what is longer takes more time, too.
+    fn charge(&mut self, bytes: u64, path: &str) -> Result<(), FatError> {
+        let clusters = bytes.div_ceil(u64::from(self.driver.info().cluster_size()));
+        self.clusters =
+            self.clusters.checked_sub(clusters).ok_or_else(|| FatError::Shared(path.to_owned()))?;
+        Ok(())
     }
 }
