@@ -6,6 +6,9 @@ use alloc::vec::Vec;
 /// The unit in which headers are read, in bytes: one page, as a read of less costs the same.
 const SIZE: usize = 4096;
 
+/// The unit where headers are near each other, in bytes: four pages cost little more than one, and save reads.
+const LARGE: usize = 4 * SIZE;
+
 /// The bytes of a device that were read last. Headers of small files are near each other: one read serves several of them.
 pub(crate) struct Window<'d, D> {
     device: &'d D,
@@ -31,7 +34,9 @@ impl<'d, D: Device> Window<'d, D> {
         };
         let end = self.start + self.bytes.len() as u64;
         if offset < self.start || offset.saturating_add(count as u64) > end {
-            let size = count.max(SIZE).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let near = offset.checked_sub(self.start).is_some_and(|distance| distance < 2 * LARGE as u64);
+            let size =
+                count.max(if near { LARGE } else { SIZE }).min(usize::try_from(left).unwrap_or(usize::MAX));
             self.start = offset;
             // Nothing of it counts if the read fails, or is given up.
             self.bytes.clear();

@@ -98,6 +98,22 @@ fn the_last_of_a_name_counts() {
 }
 
 #[test]
+fn headers_near_each_other_take_few_reads() {
+    let directory = directory();
+    let tree = directory.path();
+    for number in 0..400 {
+        write(tree, &format!("small {number}"), [1; 500]);
+    }
+    write(tree, "zz large", vec![1; 1 << 20]);
+    write(tree, "zzz large", vec![1; 1 << 20]);
+    let bytes = tar(tree, &["--sort=name", "."]);
+    let store = open(bytes).unwrap();
+    let reads = store.device().reads.get();
+    // Each small file has a block of its own and one for its header.
+    assert!(reads < 400 * 1024 / 16384 + 8, "{reads} reads");
+}
+
+#[test]
 fn times_and_identities() {
     let directory = directory();
     let tree = directory.path();
