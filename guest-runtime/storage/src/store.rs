@@ -48,6 +48,8 @@ pub struct Listed {
     pub name: String,
     /// What it stands for.
     pub entry: Entry,
+    /// Whether it does that as a symbolic link. Who walks a tree does not enter such a directory: it may lead back.
+    pub link: bool,
 }
 
 impl<D: Device> Store<D> {
@@ -147,7 +149,8 @@ impl<D: Device> Store<D> {
         let Some((directory, Node::Directory)) = self.index.resolve(&key) else { return Ok(None) };
         let listed = self.index.children(directory).filter_map(|(path, name)| {
             let (_, node) = self.index.resolve(path)?;
-            Some(Listed { name: name.into(), entry: entry(node)? })
+            let link = matches!(self.index.get(path), Some(Node::Link(_)));
+            Some(Listed { name: name.into(), entry: entry(node)?, link })
         });
         Ok(Some(listed.collect()))
     }

@@ -74,9 +74,13 @@ fn links_lead_where_they_do_on_the_host() {
         let found = wait(store.find(path)).unwrap();
         assert_eq!(found, matches!(path, "" | "latest").then_some(Entry::Directory), "{path}");
     }
-    let names: Vec<_> =
-        wait(store.list("")).unwrap().unwrap().into_iter().map(|listed| listed.name).collect();
-    assert_eq!(names, ["latest", "start", "v2"], "what leads nowhere is not listed");
+    let listed = wait(store.list("")).unwrap().unwrap();
+    let listed: Vec<_> = listed.iter().map(|listed| (&*listed.name, listed.link)).collect();
+    assert_eq!(
+        listed,
+        [("latest", true), ("start", true), ("v2", false)],
+        "what leads nowhere is not listed"
+    );
     for path in ["/start", "v2/", "v2//shared.css", "v2/../start", "./start", "..", "nothing"] {
         assert_eq!(wait(store.find(path)), Ok(None), "{path}");
     }

@@ -46,7 +46,9 @@ async fn walk(store: &Store<Disk>) -> Result<(), Error> {
             match listed.entry {
                 Entry::Directory => {
                     println!("{path}/");
-                    ahead.push(path);
+                    if !listed.link {
+                        ahead.push(path);
+                    }
                 }
                 Entry::File(file) => {
                     let mut bytes = vec![0; file.size() as usize];
