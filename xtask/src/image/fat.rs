@@ -60,6 +60,10 @@ impl Failed {
     fn into_error(self) -> anyhow::Error {
         match self {
             Self::File(error) => error,
+            // It counts sectors in 32 bits.
+            Self::Write(error) if error.kind() == ErrorKind::LimitExceeded => {
+                anyhow!("a FAT file system is smaller than 2 TiB; give a smaller --size, or use --format tar")
+            }
             Self::Write(error) => anyhow!("the FAT file system cannot be written: {error}"),
         }
     }
