@@ -38,6 +38,8 @@ pub mod entropy;
 mod entry;
 mod executor;
 mod heap;
+#[cfg(feature = "http")]
+pub mod http;
 mod local;
 mod logger;
 #[cfg(feature = "net")]

@@ -15,8 +15,11 @@
 //! - [`peer`]: another host on the network.
 //! - [`daemon`]: servers that a test starts beside the guest.
 //! - [`files`]: disk images, other files and outside programs.
+//! - [`client`]: clients of the guests' services.
+//! - [`site`]: web sites, and images of them.
 
 pub mod artifacts;
+pub mod client;
 pub mod daemon;
 pub mod dhcp;
 pub mod elf;
@@ -28,6 +31,7 @@ pub mod processors;
 pub mod rig;
 pub mod routing;
 pub mod run;
+pub mod site;
 pub mod suite;
 pub mod terminal;
 pub mod user;

@@ -48,18 +48,19 @@ pub fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
             drop(main);
             return value;
         }
-        let did_something = DRIVERS
-            .with_borrow_mut(|drivers| drivers.iter_mut().fold(false, |any, driver| driver.turn() | any));
+        let did_something = DRIVERS.with_borrow_mut(|drivers| {
+            drivers.iter_mut().fold(time::wake_expired(), |any, driver| driver.turn() | any)
+        });
         if !did_something && polls < POLLS_PER_TURN {
             sleep();
         }
     }
 }
 
-/// Sleeps until a device has something, or a stack wants to be looked after.
+/// Sleeps until a device has something, a stack wants to be looked after, or a timer ends.
 fn sleep() {
     DRIVERS.with_borrow(|drivers| {
-        let deadline = drivers.iter().filter_map(Driver::deadline).min();
+        let deadline = drivers.iter().filter_map(Driver::deadline).chain(time::next_deadline()).min();
         let left = deadline.map(|deadline| deadline.saturating_sub(time::monotonic()));
         let mut polled: Vec<PollFd<'_>> = drivers.iter().map(Driver::poll_fd).collect();
         match poll(&mut polled, left.map(timespec).as_ref()) {

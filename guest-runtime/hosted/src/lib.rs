@@ -6,10 +6,10 @@
 //! - [`executor`]: runs tasks, and sleeps in the kernel when none can go on.
 //! - [`net`]: the driver that carries frames between a stack and a TAP interface.
 //! - [`block`]: a file as a disk.
-//! - [`time`]: the clock.
+//! - [`time`]: clocks and timers.
 //!
 //! The modules have the names that the runtime has for the same things. There is no console, as there is one in the standard
-//! library, and no timer for programs yet.
+//! library.
 #![forbid(unsafe_code)]
 
 pub mod block;

@@ -9,7 +9,7 @@
 //! panic wait until the host has taken all.
 //!
 //! While the host takes nothing (a pipe that nobody reads), the buffer holds 16 KiB. After that `print!` waits, and the
-//! whole guest with it; `write_all` lets other tasks go on. A service that must not stall uses that.
+//! whole guest with it; `write_all` lets other tasks go on. A service that must not stall uses that, or [`Notices`].
 
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
@@ -17,10 +17,12 @@ use core::fmt::{self, Write};
 use embedded_io_async::ErrorType;
 
 mod input;
+mod notices;
 mod output;
 
 pub(crate) use input::done as input_done;
 pub use input::read;
+pub use notices::Notices;
 pub(crate) use output::{done as output_done, drain, panic_message, submit};
 pub use output::{flush, write_all};
 

@@ -46,7 +46,9 @@ pub enum Command {
     Compute(ComputeOptions),
     /// How fast packets and blocks go in and out of a guest
     Io(IoOptions),
-    /// All of it, as one JSON file and one HTML report
+    /// How fast a web site in a guest is, beside nginx and beside the same program in a process
+    Site(SiteOptions),
+    /// All of it but the site, as one JSON file and one HTML report
     All(AllOptions),
 }
 
@@ -197,6 +199,25 @@ pub struct IoOptions {
     pub common: Common,
 }
 
+/// Options of `site`.
+#[derive(Debug, Args)]
+pub struct SiteOptions {
+    /// Write the figures to FILE, as a table in Markdown
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub markdown: Option<PathBuf>,
+
+    /// Make the site in DIR, removed at the end
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    pub directory: PathBuf,
+
+    /// Where the result goes.
+    #[command(flatten)]
+    pub json: Json,
+    /// What all measurements take.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// Options of `all`.
 #[derive(Debug, Args)]
 pub struct AllOptions {
@@ -269,7 +290,7 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute, io or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io, site or all".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

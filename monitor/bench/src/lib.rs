@@ -11,6 +11,7 @@
 //! | [`memory`] | what a guest costs, and each further one |
 //! | [`compute`] | the guest's speed at computing, and at reading the clock |
 //! | [`io`] | packets and blocks in and out of a guest |
+//! | [`site`] | a web site in a guest, beside nginx and beside the same program in a process |
 //!
 //! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`], [`markdown`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.
@@ -37,5 +38,6 @@ pub mod rounds;
 pub mod run;
 pub mod session;
 mod setting;
+pub mod site;
 pub mod stats;
 pub mod table;

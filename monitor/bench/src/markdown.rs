@@ -1,7 +1,10 @@
 //! The promises as a table in Markdown, for a page of documentation.
 
+use crate::machine::Machine;
 use crate::promise::{Promise, Promised, Unmeasured};
 use crate::results::Results;
+use crate::site::Site;
+use crate::stats::Interval;
 use crate::table;
 
 /// Where and when it was measured, and the promises: what was measured of them, or why not.
@@ -34,6 +37,32 @@ pub fn promises(results: &Results) -> String {
     text
 }
 
+/// Where and when it was measured, and how fast a web site was.
+#[must_use]
+pub fn site(site: &Site, machine: &Machine) -> String {
+    let mut text = format!("{}; {}.\n\n", machine.line(), table::rounds(site.rounds, site.wanted));
+    text +=
+        "| | requests a second | half of them within | 99 % within | memory | by nginx | by the process |\n";
+    text += "|---|---|---|---|---|---|---|\n";
+    for load in &site.loads {
+        text += &format!("| **{}** | | | | | | |\n", escaped(&load.name));
+        for served in &load.servers {
+            let by = |interval: Option<Interval>| interval.map_or(String::new(), table::ratio);
+            text += &format!(
+                "| {} | {:.0} | {} | {} | {} | {} | {} |\n",
+                escaped(&served.name),
+                served.requests_per_second.median,
+                table::time(served.p50_ns.median),
+                table::time(served.p99_ns.median),
+                table::size(served.memory_bytes.median),
+                by(served.by_nginx),
+                by(served.by_process),
+            );
+        }
+    }
+    text
+}
+
 fn row(cells: [&str; 6]) -> String {
     format!("| {} |\n", cells.map(escaped).join(" | "))
 }
@@ -46,7 +75,6 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Machine;
     use serde::Deserialize;
 
     /// What the page shows of a result.

@@ -8,6 +8,7 @@ use crate::io::Io;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::promise::{Promise, Unmeasured};
+use crate::site::Site;
 use serde::Serialize;
 
 /// The version of the JSON's form. Fields may be added at any time; one that goes or changes its meaning raises it.
@@ -47,6 +48,9 @@ pub struct Results {
     /// Input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io: Option<Io>,
+    /// A web site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
 }
 
 /// The start of a sentence about so many figures.
@@ -74,6 +78,7 @@ impl Results {
             memory: None,
             compute: None,
             io: None,
+            site: None,
         }
     }
 

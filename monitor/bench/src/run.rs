@@ -2,13 +2,13 @@
 
 use crate::cli::{
     AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, Json,
-    MemoryOptions, Subject,
+    MemoryOptions, SiteOptions, Subject,
 };
 use crate::error::Error;
 use crate::output::Output;
 use crate::program::{self, Program};
 use crate::setting::{Files, Setting};
-use crate::{boot, churn, compute, io, memory};
+use crate::{boot, churn, compute, io, memory, site};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -22,6 +22,10 @@ const COMPUTE: &str = "compute.elf";
 const IO: &str = "io.elf";
 /// The floor of input and output.
 const IO_FLOOR: &str = "io-floor";
+/// The guest with a web site.
+const SITE: &str = "static-site.elf";
+/// The same in a process.
+const SITE_FLOOR: &str = "site-floor";
 /// Lives that each processor has in a round of `all`.
 const LIVES: usize = 16;
 
@@ -37,6 +41,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Memory(options) => run_memory(&options),
         Command::Compute(options) => run_compute(&options),
         Command::Io(options) => run_io(&options),
+        Command::Site(options) => run_site(&options),
         Command::All(options) => run_all(&options),
     }
 }
@@ -137,6 +142,32 @@ fn run_io(options: &IoOptions) -> Result<(), Error> {
     let files = json_only(json)?;
     setting.io(&plan);
     setting.finish(files)
+}
+
+fn run_site(options: &SiteOptions) -> Result<(), Error> {
+    let SiteOptions { markdown, directory, json, common } = options;
+    let mut setting = Setting::new(common)?;
+    // Debian keeps nginx where not every user's PATH leads.
+    let other = |name: &str| {
+        let place = Path::new("/usr/sbin").join(name);
+        let found = setting.places.find(name, "PATH", None);
+        found.or_else(|_| setting.places.find(name, "PATH", Some(&place))).map_err(|_| {
+            Error::missing(format!(
+                "{name} is neither in PATH nor in /usr/sbin; install it, as it is measured with"
+            ))
+        })
+    };
+    let programs = site::Programs {
+        monitor: setting.monitor.clone(),
+        elf: setting.guest(SITE)?,
+        floor: setting.places.find(SITE_FLOOR, "--programs", None)?,
+        nginx: other("nginx")?,
+        wrk: other("wrk")?,
+    };
+    let plan = site::Plan::new(programs, directory, common.runs)?;
+    let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
+    setting.site(&plan);
+    setting.finish(Files { json, markdown, ..Files::default() })
 }
 
 fn run_all(options: &AllOptions) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use crate::program::{Places, Program};
 use crate::promise::Unmeasured;
 use crate::results::Results;
 use crate::session::Session;
-use crate::{boot, chart, churn, compute, html, io, markdown, memory, results, table};
+use crate::{boot, chart, churn, compute, html, io, markdown, memory, results, site, table};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,10 @@ impl Setting {
         });
     }
 
+    pub(crate) fn site(&mut self, plan: &site::Plan) {
+        self.results.site = self.measure(|session| site::measure(plan, session));
+    }
+
     /// Prints all there is, writes the files, and tells why there is no more.
     pub(crate) fn finish(mut self, files: Files) -> Result<(), Error> {
         let lacking = self.results.unmeasured.len();
@@ -137,7 +141,12 @@ impl Setting {
                     .map_or_else(|| Ok(String::new()), |boot| chart::boot(boot, &results.machine))
             }),
             write(html, || html::report(results)),
-            write(markdown, || Ok(markdown::promises(results))),
+            write(markdown, || {
+                Ok(results.site.as_ref().map_or_else(
+                    || markdown::promises(results),
+                    |site| markdown::site(site, &results.machine),
+                ))
+            }),
         ];
         // The first that failed is the reason for the others.
         self.stopped.map_or(Ok(()), Err)?;

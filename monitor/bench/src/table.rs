@@ -51,12 +51,12 @@ pub fn ratio(interval: Interval) -> String {
 }
 
 /// The width of a column of names.
-const NAME: usize = 38;
+pub(crate) const NAME: usize = 38;
 /// The width of a column of figures.
-const FIGURE: usize = 12;
+pub(crate) const FIGURE: usize = 12;
 
 /// A line of a table: a name and figures.
-fn line<'a>(name: &str, figures: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn line<'a>(name: &str, figures: impl IntoIterator<Item = &'a str>) -> String {
     let figures: String = figures.into_iter().map(|figure| format!("{figure:>FIGURE$}")).collect();
     format!("{name:<NAME$}{figures}\n")
 }
@@ -212,13 +212,15 @@ pub fn unmeasured(rows: &[Unmeasured]) -> String {
 /// All results, each but the first with an empty line above it.
 #[must_use]
 pub fn all(results: &Results) -> String {
-    let Results { boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, .. } = results;
+    let Results { boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, .. } =
+        results;
     let texts = [
         starts.as_ref().map(boot),
         lives.as_ref().map(churn),
         sizes.as_ref().map(memory),
         speeds.as_ref().map(compute),
         traffic.as_ref().map(io),
+        site.as_ref().map(crate::site::table),
         (!results.promises.is_empty()).then(|| promises(&results.promises)),
         (!results.unmeasured.is_empty()).then(|| unmeasured(&results.unmeasured)),
     ];

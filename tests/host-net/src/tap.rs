@@ -67,6 +67,18 @@ pub fn create(name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
     configure(&mut request, libc::SIOCSIFFLAGS)
 }
 
+/// Brings the interface `name` up, such as `lo` of a new network namespace, without which nothing local can be reached.
+///
+/// # Errors
+///
+/// Where this process may not, or there is none.
+pub fn bring_up(name: &str) -> Result<()> {
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as c_short;
+    ioctl(socket()?.as_raw_fd(), libc::SIOCSIFFLAGS, &mut request)
+        .with_context(|| format!("the interface {name} cannot be brought up"))
+}
+
 /// Tells the kernel the hardware address that `address` has behind the interface `name`, so that it never asks.
 ///
 /// # Errors

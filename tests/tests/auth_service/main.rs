@@ -1,7 +1,7 @@
-//! The library of the example `auth-service`, on the host: rules, HTTP, and file systems, sound and broken ones.
+//! The library of the example `auth-service`, on the host: rules, answers, and file systems, sound and broken ones.
 
 mod accounts;
 mod broken_images;
-mod http;
 mod images;
+mod login;
 mod rules;

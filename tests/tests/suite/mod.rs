@@ -33,6 +33,7 @@ mod runtime;
 mod scan;
 mod services;
 mod signals;
+mod site;
 mod slaac;
 mod storage;
 mod terminal;
@@ -75,6 +76,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         scan::TESTS,
         services::TESTS,
         signals::TESTS,
+        site::TESTS,
         slaac::TESTS,
         storage::TESTS,
         terminal::TESTS,

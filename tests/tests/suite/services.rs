@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
+use ukvm_tests::client::{self, connect, wait_for_listener};
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::{Run, Running};
@@ -47,13 +48,6 @@ fn end(guest: Running) {
 
 fn peers() -> [IpAddr; 2] {
     ["10.0.0.2", "fd00::2"].map(|address| address.parse().expect("an address"))
-}
-
-fn connect(address: IpAddr, port: u16) -> TcpStream {
-    let time = patience(Duration::from_secs(10));
-    let stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), time).expect("a connection");
-    stream.set_read_timeout(Some(time)).expect("a time limit");
-    stream
 }
 
 fn echo_over_tcp() {
@@ -203,10 +197,7 @@ fn auth_service_on(disk: &str, memory: &str, arguments: &[&str]) -> Service {
         .args(arguments)
         .deadline(Duration::from_secs(120))
         .start();
-    let deadline = Instant::now() + patience(Duration::from_secs(20));
-    while TcpStream::connect_timeout(&SocketAddr::new(peers()[0], 80), Duration::from_millis(500)).is_err() {
-        assert!(Instant::now() < deadline, "nobody listens");
-    }
+    wait_for_listener(peers()[0], 80);
     Service { guest, directory }
 }
 
@@ -272,16 +263,9 @@ fn logins_with_curl() {
     });
 }
 
-/// What the service answers to `request`, up to the end of the connection or of a second without a byte.
+/// What the service answers to `request`, as text.
 fn answer(request: &[u8]) -> String {
-    let mut stream = connect(peers()[0], 80);
-    stream.write_all(request).expect("the peer takes everything");
-    stream.set_read_timeout(Some(patience(Duration::from_secs(1)))).expect("a time limit");
-    let (mut text, mut buffer) = (Vec::new(), [0; 1000]);
-    while let Ok(length @ 1..) = stream.read(&mut buffer) {
-        text.extend_from_slice(&buffer[..length]);
-    }
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8_lossy(&client::answer(peers()[0], request)).into_owned()
 }
 
 fn odd_requests_get_an_answer() {

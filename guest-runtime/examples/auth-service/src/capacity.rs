@@ -1,9 +1,12 @@
 //! How many connections fit into the memory of the machine.
 
-use crate::http::HEAD_LIMIT;
 use crate::login::LOOKUPS;
 use crate::password::PASSWORD_FILE;
 use ukvm_storage::fat::LARGE_WINDOW;
+
+/// The longest head of a request, from its first byte to the empty line, in bytes. A name and a password of the longest kind,
+/// percent-encoded, fit with the headers of a browser.
+pub const HEAD_LIMIT: usize = 4096;
 
 /// The receive buffer of a connection in bytes: a head of the longest kind.
 pub const RECEIVE_BUFFER: usize = HEAD_LIMIT;

@@ -1,8 +1,7 @@
 //! A password service for unikernels: everything but the program itself.
 //!
-//! Nothing here knows the runtime: a disk is whatever implements [`Device`](ukvm_storage::Device), a connection whatever reads and
-//! writes as `embedded-io-async` does, and time comes from a [`Timer`](http::Timer). So all of it runs, and is tested, on a
-//! host too.
+//! Nothing here knows the runtime: a disk is whatever implements [`Device`](ukvm_storage::Device), and what answers is a
+//! [`Service`](ukvm_http::Service) for whatever serves HTTP. So all of it runs, and is tested, on a host too.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -10,7 +9,6 @@ extern crate alloc;
 
 pub mod accounts;
 pub mod capacity;
-pub mod http;
 pub mod login;
 pub mod password;
 pub mod query;

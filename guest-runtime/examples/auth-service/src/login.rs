@@ -1,12 +1,12 @@
 //! What the service answers.
 
 use crate::accounts::{self, LookupFailed};
-use crate::http::{Reply, Service, Status};
 use crate::query::Credentials;
 use crate::user::UserName;
 use alloc::boxed::Box;
 use alloc::format;
 use async_lock::Semaphore;
+use ukvm_http::{NoSource, Request, Response, Service, Status};
 use ukvm_storage::Device;
 
 /// How many requests look at the disk at once; the others wait for their turn. Enough to fill a batch, and a bound on the
@@ -27,29 +27,34 @@ impl<D: Device, F: Fn(&LookupFailed)> Login<D, F> {
     }
 
     /// The answer to somebody who gave a user and a password.
-    async fn check(&self, credentials: &Credentials) -> Reply {
-        const INVALID: Reply = Reply::fixed(Status::Unauthorized, "Invalid login");
-        let Some(user) = UserName::new(&credentials.user) else { return INVALID };
+    async fn check(&self, credentials: &Credentials) -> Response {
+        let invalid = || Response::text(Status::Unauthorized, "Invalid login");
+        let Some(user) = UserName::new(&credentials.user) else { return invalid() };
         let turn = self.turns.acquire().await;
         // Boxed, so that a connection that is idle does not keep room for it.
         let verdict = Box::pin(accounts::verify(&self.disk, user, &credentials.password)).await;
         drop(turn);
         match verdict {
-            Ok(true) => Reply::new(Status::Ok, format!("hello {}!", user.as_str())),
-            Ok(false) => INVALID,
+            Ok(true) => Response::text(Status::Ok, format!("hello {}!", user.as_str())),
+            Ok(false) => invalid(),
             Err(failed) => {
                 (self.report)(&failed);
-                Reply::fixed(Status::InternalError, "The users cannot be read")
+                Response::text(Status::InternalError, "The users cannot be read")
             }
         }
     }
 }
 
 impl<D: Device, F: Fn(&LookupFailed)> Service for Login<D, F> {
-    async fn answer(&self, target: &str) -> Reply {
-        match Credentials::of_target(target) {
+    type Source = NoSource;
+
+    async fn answer(&self, request: Request<'_>) -> Response {
+        if request.method != "GET" {
+            return Response::method_not_allowed("GET");
+        }
+        match Credentials::of_target(request.target) {
             Some(credentials) => self.check(&credentials).await,
-            None => Reply::fixed(Status::Unauthorized, "No user given"),
+            None => Response::text(Status::Unauthorized, "No user given"),
         }
     }
 }

@@ -5,25 +5,18 @@
 
 extern crate alloc;
 
-mod failures;
-mod options;
-
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use async_lock::OnceCell;
 use auth_service::accounts::LookupFailed;
-use auth_service::capacity::{self, RECEIVE_BUFFER, SEND_BUFFER};
-use auth_service::http::{End, Server, Stop, Timer};
+use auth_service::capacity::{self, HEAD_LIMIT, RECEIVE_BUFFER, SEND_BUFFER};
 use auth_service::login::Login;
-use core::cell::Cell;
-use core::pin::pin;
 use core::time::Duration;
-use embassy_futures::select::{Either, select};
-use options::Options;
 use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::Disk;
-use ukvm_runtime::net::{self, Stack, TcpListener, TcpOptions, TcpStream};
-use ukvm_runtime::{boot_info, println, shutdown, task, time};
+use ukvm_runtime::console::Notices;
+use ukvm_runtime::http::{Limits, Options, Runtime, Server};
+use ukvm_runtime::net::{self, Stack, TcpOptions};
+use ukvm_runtime::{boot_info, println, shutdown, task};
 
 ukvm_runtime::program! {
     main = main;
@@ -75,69 +68,17 @@ async fn run(mut options: Options) -> Result<(), String> {
         };
         stack.for_each_address(say).await;
     }));
-    let service = Rc::new(AuthService {
-        login: Login::new(disk, failures::report()),
-        timeout: options.timeout,
-        stop: Stop::new(),
-        busy: Cell::new(0),
-        quiet: OnceCell::new(),
-    });
-    service.accept(&listener).await;
-    // Nobody else gets in; those inside may finish.
-    drop(listener);
-    service.drain().await;
+    // No body of this service is longer than a line.
+    let limits =
+        Limits { timeout: options.timeout, head: HEAD_LIMIT, piece: 0, large_piece: 0, large_streams: 0 };
+    let notices = Notices::new();
+    let report = move |failed: &LookupFailed| {
+        notices.say(format_args!("auth-service: the users cannot be read: {failed}"));
+    };
+    let server = Rc::new(Server::new(Login::new(disk, report), Runtime, limits));
+    match server.run(listener, shutdown::requested(), DRAIN).await {
+        0 => {}
+        left => println!("auth-service: {left} connections did not end in time"),
+    }
     Ok(())
-}
-
-/// What the connections share.
-struct AuthService<R> {
-    login: Login<Disk, R>,
-    timeout: Duration,
-    stop: Stop,
-    /// How many connections there are.
-    busy: Cell<usize>,
-    /// Set when the last connection has gone after the stop.
-    quiet: OnceCell<()>,
-}
-
-impl<R: Fn(&LookupFailed) + 'static> AuthService<R> {
-    /// Takes connections until the host wants an end.
-    async fn accept(self: &Rc<Self>, listener: &TcpListener) {
-        let mut end = pin!(shutdown::requested());
-        while let Either::First((stream, _)) = select(listener.accept(), end.as_mut()).await {
-            self.busy.set(self.busy.get() + 1);
-            task::spawn(self.clone().serve(stream));
-        }
-    }
-
-    /// Serves one connection to its end.
-    async fn serve(self: Rc<Self>, mut stream: TcpStream) {
-        let server = Server { service: &self.login, timer: &Clock, timeout: self.timeout, stop: &self.stop };
-        match server.serve(&mut stream).await {
-            // Whether the client still takes it is its own affair.
-            End::Close => drop(stream.close().await),
-            End::Abort => stream.abort(),
-        }
-        self.busy.set(self.busy.get() - 1);
-        if self.busy.get() == 0 && self.stop.is_stopped() {
-            self.quiet.get_or_init(async || ()).await;
-        }
-    }
-
-    /// Ends the connections and waits for that.
-    async fn drain(&self) {
-        self.stop.stop().await;
-        if self.busy.get() > 0 && time::timeout(DRAIN, self.quiet.wait()).await.is_err() {
-            println!("auth-service: {} connections did not end in time", self.busy.get());
-        }
-    }
-}
-
-/// The runtime's timers.
-struct Clock;
-
-impl Timer for Clock {
-    async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
-        time::timeout(limit, future).await.ok()
-    }
 }

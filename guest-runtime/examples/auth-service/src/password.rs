@@ -1,10 +1,11 @@
 //! Comparing passwords without telling by the time it takes how much of a guess is right.
 
+use crate::capacity::HEAD_LIMIT;
 use subtle::{Choice, ConstantTimeEq};
 
-/// The longest password in bytes. The head of a request is no longer ([`HEAD_LIMIT`](crate::http::HEAD_LIMIT)), so no
+/// The longest password in bytes. The head of a request is no longer ([`HEAD_LIMIT`]), so no
 /// client can send a longer one.
-pub const LONGEST_PASSWORD: usize = crate::http::HEAD_LIMIT;
+pub const LONGEST_PASSWORD: usize = HEAD_LIMIT;
 
 /// As much of a file as decides whether a password matches: the longest password, CR LF, and one byte that says that there
 /// is more.

@@ -5,7 +5,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The processors of a measurement.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cpus {
+pub(crate) struct Cpus {
     all: CpuSet,
     /// The peer's and the subject's, if there are two.
     pair: Option<(CpuSet, CpuSet)>,
@@ -13,7 +13,7 @@ pub(super) struct Cpus {
 
 impl Cpus {
     /// The first two of those that this process may use.
-    pub(super) fn choose() -> Result<Self, Error> {
+    pub(crate) fn choose() -> Result<Self, Error> {
         let all = sched_getaffinity(None).map_err(|error| {
             Error::host(format!("the processors of this process cannot be learnt ({error}); start again"))
         })?;
@@ -28,12 +28,12 @@ impl Cpus {
     }
 
     /// Whether peer and subject have one each. If not, the peer must sleep whenever it waits, and each has half the time.
-    pub(super) fn are_two(&self) -> bool {
+    pub(crate) fn are_two(&self) -> bool {
         self.pair.is_some()
     }
 
     /// Runs `start` where the processes that it starts get the subject's processor; the peer's is this thread's afterwards.
-    pub(super) fn with_subjects<T>(&self, start: impl FnOnce() -> T) -> T {
+    pub(crate) fn with_subjects<T>(&self, start: impl FnOnce() -> T) -> T {
         let Some((peer, subject)) = &self.pair else { return start() };
         Self::run_on(subject);
         let result = start();
@@ -42,7 +42,7 @@ impl Cpus {
     }
 
     /// Lets this thread run everywhere again.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         Self::run_on(&self.all);
     }
 

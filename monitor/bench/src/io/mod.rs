@@ -6,10 +6,10 @@
 //! this process, on a processor of its own if there are two.
 
 mod bulk;
-mod cpus;
+pub(crate) mod cpus;
 mod disk;
 mod echo;
-mod network;
+pub(crate) mod network;
 mod row;
 mod subject;
 

@@ -6,18 +6,18 @@ use std::path::Path;
 use ukvm_host_net::{namespace, tap};
 
 /// The TAP interface.
-pub(super) const TAP: &str = "tap0";
+pub(crate) const TAP: &str = "tap0";
 /// The host's address on it, which the peer has.
-pub(super) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// The address of the guest, or of the floor in its place.
-pub(super) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub(crate) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// The hardware address of both, which the peer knows: those who send frames back understand no ARP.
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// The port of everything.
-pub(super) const PORT: u16 = 7;
+pub(crate) const PORT: u16 = 7;
 
 /// Moves this process into its own network. It must have one thread.
-pub(super) fn enter() -> Result<(), Error> {
+pub(crate) fn enter() -> Result<(), Error> {
     let enter = || {
         namespace::check_device(Path::new("/dev/net/tun"), "TAP interfaces")?;
         namespace::enter()?;
@@ -27,8 +27,14 @@ pub(super) fn enter() -> Result<(), Error> {
     enter().map_err(|error| Error::unavailable(format!("{error:#}")))
 }
 
+/// The same, and what listens on [`HOST`] can be reached.
+pub(crate) fn enter_with_loopback() -> Result<(), Error> {
+    enter()?;
+    tap::bring_up("lo").map_err(|error| Error::unavailable(format!("{error:#}")))
+}
+
 /// The option of `ukvm-run` for the guest's network device `name`.
-pub(super) fn option(name: &str) -> [String; 2] {
+pub(crate) fn option(name: &str) -> [String; 2] {
     let mac = MAC.map(|byte| format!("{byte:02x}")).join(":");
     ["--net".to_owned(), format!("{name}={TAP},mac={mac}")]
 }

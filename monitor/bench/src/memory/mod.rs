@@ -5,7 +5,7 @@
 //! told from the monitor's by its mappings, which reserve nothing (`MAP_NORESERVE`).
 
 mod held;
-mod smaps;
+pub(crate) mod smaps;
 
 use crate::error::Error;
 use crate::program::Program;

@@ -15,17 +15,17 @@ pub(super) const PARTS: [&str; 6] = [
 
 /// What a process has of the machine's memory (PSS), in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// All but the guest's memory.
-    pub(super) own: u64,
+    pub(crate) own: u64,
     /// The same by mapping, as [`PARTS`] has them.
     pub(super) parts: [u64; PARTS.len()],
     /// The guest's memory.
-    pub(super) guest: u64,
+    pub(crate) guest: u64,
 }
 
 /// What a process has. `name` is for the error.
-pub(super) fn of(process: u32, name: &str) -> Result<Usage, Error> {
+pub(crate) fn of(process: u32, name: &str) -> Result<Usage, Error> {
     let file = format!("/proc/{process}/smaps");
     match fs::read_to_string(file) {
         Ok(text) if !text.is_empty() => Ok(parse(&text)),

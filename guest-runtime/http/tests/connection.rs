@@ -1,113 +1,31 @@
 //! Connections, from their bytes to the bytes of the replies.
 
-use crate::images::{MemoryDisk, image};
-use auth_service::http::{End, HEAD_LIMIT, Reply, Server, Service, Status, Stop, Timer};
-use auth_service::login::Login;
-use core::convert::Infallible;
-use core::future::{pending, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+mod client;
+
+use client::{Client, HEAD_LIMIT, PIECE, Polls, Talk, client, serve, serve_within, server};
+use core::cell::Cell;
 use embassy_futures::{block_on, yield_now};
-use embedded_io_async::{ErrorType, Read, Write};
-use fatfs::FatType;
-use std::time::Duration;
-
-/// A client that has written its script in advance.
-struct Client {
-    input: Vec<u8>,
-    /// How many bytes one read gives.
-    step: usize,
-    /// Whether the client says nothing after its script, or has closed its side.
-    silent: bool,
-    output: Vec<u8>,
-    /// Whether the client reads no replies.
-    deaf: bool,
-}
-
-impl ErrorType for Client {
-    type Error = Infallible;
-}
-
-impl Read for Client {
-    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        yield_now().await;
-        let count = self.input.len().min(buffer.len()).min(self.step);
-        if count == 0 && self.silent {
-            pending::<()>().await;
-        }
-        buffer[..count].copy_from_slice(&self.input[..count]);
-        self.input.drain(..count);
-        Ok(count)
-    }
-}
-
-impl Write for Client {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        if self.deaf {
-            pending::<()>().await;
-        }
-        let count = bytes.len().min(100);
-        self.output.extend_from_slice(&bytes[..count]);
-        Ok(count)
-    }
-
-    async fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-/// A timer whose time is counted in polls.
-struct Polls;
-
-impl Timer for Polls {
-    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        for _ in 0..200_000 {
-            let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
-            if let Poll::Ready(output) = polled {
-                return Some(output);
-            }
-        }
-        None
-    }
-}
+use ukvm_http::{
+    Body, End, Limits, NoSource, Request, Response, Server, Service, Source, SourceFailed, Status,
+};
 
 /// Repeats the target.
 struct Echo;
 
 impl Service for Echo {
-    async fn answer(&self, target: &str) -> Reply {
+    type Source = NoSource;
+
+    async fn answer(&self, request: Request<'_>) -> Response {
         yield_now().await;
-        Reply::new(Status::Ok, format!("[{target}]"))
+        match request.method {
+            "GET" => Response::text(Status::Ok, format!("[{}]", request.target)),
+            _ => Response::method_not_allowed("GET"),
+        }
     }
-}
-
-/// What a connection brought.
-struct Talk {
-    replies: String,
-    end: End,
-}
-
-impl Talk {
-    /// The statuses of the replies, in order.
-    fn statuses(&self) -> Vec<&str> {
-        self.replies.split("HTTP/1.1 ").skip(1).map(|reply| &reply[..3]).collect()
-    }
-}
-
-fn serve(service: &impl Service, mut client: Client) -> Talk {
-    let server = Server { service, timer: &Polls, timeout: Duration::from_secs(1), stop: &Stop::new() };
-    let end = block_on(server.serve(&mut client));
-    Talk { replies: String::from_utf8(client.output).unwrap(), end }
-}
-
-/// A client that closes its side after these bytes.
-fn client(input: impl AsRef<[u8]>) -> Client {
-    Client { input: input.as_ref().to_vec(), step: usize::MAX, silent: false, output: vec![], deaf: false }
 }
 
 fn talk(input: impl AsRef<[u8]>) -> Talk {
-    serve(&Echo, client(input))
+    serve(Echo, client(input))
 }
 
 const GET: &str = "GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -131,7 +49,7 @@ fn a_request_is_answered_byte_for_byte() {
 fn requests_follow_each_other_however_they_are_cut() {
     let three = GET.repeat(3);
     for step in [1, 2, 7, 31, 32, 33, 1000] {
-        let talk = serve(&Echo, Client { step, ..client(&three) });
+        let talk = serve(Echo, Client { step, ..client(&three) });
         assert_eq!(talk.statuses(), ["200"; 3], "in steps of {step}");
         assert_eq!(talk.replies.matches("[/a?b]").count(), 3);
     }
@@ -223,7 +141,7 @@ fn bodies_are_ignored() {
         let post =
             format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{}", &body[..length]);
         for step in [1, 100, 10_000] {
-            let talk = serve(&Echo, Client { step, ..client([&post, GET].concat()) });
+            let talk = serve(Echo, Client { step, ..client([&post, GET].concat()) });
             assert_eq!(talk.statuses(), ["405", "200"], "{length} bytes in steps of {step}");
         }
     }
@@ -255,7 +173,7 @@ fn heads_are_limited() {
 
 #[test]
 fn idle_and_half_sent_requests_time_out() {
-    let silent = |input: &str| serve(&Echo, Client { silent: true, ..client(input) });
+    let silent = |input: &str| serve(Echo, Client { silent: true, ..client(input) });
     for (input, statuses) in [
         ("", vec![]),
         (GET, vec!["200"]),
@@ -267,15 +185,28 @@ fn idle_and_half_sent_requests_time_out() {
         assert_eq!(talk.statuses(), statuses, "{input}");
         assert_eq!(talk.end, End::Close, "{input}");
     }
-    let deaf = serve(&Echo, Client { deaf: true, ..client(GET) });
+    let deaf = serve(Echo, Client { takes: 0, ..client(GET) });
     assert_eq!(deaf.end, End::Abort);
 }
 
 #[test]
 fn a_stop_ends_idle_connections_and_lets_requests_finish() {
-    let stop = Stop::new();
-    let server =
-        Server { service: &Stopping(&stop), timer: &Polls, timeout: Duration::from_secs(1), stop: &stop };
+    /// Says stop while it answers.
+    struct Stopping<'a>(&'a Cell<Option<&'a Server<Self, Polls>>>);
+
+    impl Service for Stopping<'_> {
+        type Source = NoSource;
+
+        async fn answer(&self, _: Request<'_>) -> Response {
+            self.0.get().expect("the server that asks").stop().await;
+            yield_now().await;
+            Response::text(Status::Ok, "done")
+        }
+    }
+
+    let place = Cell::new(None);
+    let server = server(Stopping(&place));
+    place.set(Some(&server));
     let mut busy = client([GET, GET].concat());
     assert_eq!(block_on(server.serve(&mut busy)), End::Close);
     let replies = String::from_utf8(busy.output).unwrap();
@@ -288,15 +219,127 @@ fn a_stop_ends_idle_connections_and_lets_requests_finish() {
     }
 }
 
-/// Says stop while it answers.
-struct Stopping<'a>(&'a Stop);
+/// Sends as many bytes as the path says; those from byte `bad` on cannot be had.
+struct Bytes {
+    bad: u64,
+}
 
-impl Service for Stopping<'_> {
-    async fn answer(&self, _: &str) -> Reply {
-        self.0.stop().await;
+/// Each byte is its place, modulo 251.
+struct Pattern {
+    at: u64,
+    bad: u64,
+}
+
+impl Source for Pattern {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<(), SourceFailed> {
+        assert!(buffer.len() <= PIECE, "{} bytes at once", buffer.len());
         yield_now().await;
-        Reply::fixed(Status::Ok, "done")
+        for byte in buffer {
+            if self.at >= self.bad {
+                return Err(SourceFailed);
+            }
+            *byte = pattern(self.at);
+            self.at += 1;
+        }
+        Ok(())
     }
+}
+
+fn pattern(at: u64) -> u8 {
+    (at % 251) as u8
+}
+
+impl Service for Bytes {
+    type Source = Pattern;
+
+    async fn answer(&self, request: Request<'_>) -> Response<Pattern> {
+        let length = request.target[1..].parse().unwrap();
+        let source = Pattern { at: 0, bad: self.bad };
+        Response::stream(Status::Ok, "application/octet-stream", length, source).field("X-Note", "kept")
+    }
+}
+
+fn get(path: impl std::fmt::Display) -> String {
+    format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+#[test]
+fn bodies_of_any_length_are_streamed() {
+    let lengths = [0, 1, 99, 100, 101, 299, 300, 301, 999, 1000, 1001, 1999, 2000, 2001, 10_000, 100_003];
+    let input: String = lengths.map(get).concat();
+    for large_streams in [0, 1] {
+        let limits = Limits { large_streams, ..client::LIMITS };
+        let talk = serve_within(limits, Bytes { bad: u64::MAX }, client(&input));
+        let mut rest = &talk.output[..];
+        for length in lengths {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
+                 X-Note: kept\r\nConnection: keep-alive\r\n\r\n"
+            );
+            rest = rest.strip_prefix(head.as_bytes()).unwrap_or_else(|| panic!("the head of {length} bytes"));
+            let (body, others) = rest.split_at(length as usize);
+            assert!(body.iter().enumerate().all(|(at, &byte)| byte == pattern(at as u64)), "{length} bytes");
+            rest = others;
+        }
+        assert_eq!((rest, talk.end), (&[][..], End::Close));
+    }
+}
+
+#[test]
+fn a_head_alone_has_the_length_of_the_body() {
+    let talk = serve(Bytes { bad: 0 }, client("HEAD /12345 HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2)));
+    assert_eq!(talk.statuses(), ["200", "200"]);
+    assert_eq!(talk.replies.matches("Content-Length: 12345\r\n").count(), 2);
+    assert!(talk.replies.ends_with("\r\n\r\n"), "{}", talk.replies);
+}
+
+#[test]
+fn a_source_that_fails_is_500_or_a_reset() {
+    let talk = serve(Bytes { bad: 200 }, client([get(2000), get(10)].concat()));
+    assert_eq!((talk.statuses(), talk.end), (vec!["500"], End::Close));
+    assert!(talk.replies.contains("Connection: close\r\n"), "{}", talk.replies);
+    // Some of it has left already: nothing that could be taken for the whole follows.
+    let talk = serve(Bytes { bad: 1500 }, client([get(2000), get(10)].concat()));
+    assert_eq!((talk.statuses(), talk.end), (vec!["200"], End::Abort));
+    assert!(talk.replies.contains("Content-Length: 2000\r\n"), "{}", talk.replies);
+    assert!(talk.output.len() < 2000);
+}
+
+#[test]
+fn a_client_that_takes_no_more_of_a_body_is_given_up() {
+    let deaf = Client { takes: 5000, ..client(get(100_000)) };
+    let talk = serve(Bytes { bad: u64::MAX }, deaf);
+    assert_eq!((talk.output.len(), talk.end), (5000, End::Abort));
+}
+
+#[test]
+fn fields_are_found_whatever_their_case() {
+    let head = b"GET / HTTP/1.1\r\nHost: h\r\nA:  one , two,\r\na:three\r\nB: x\r\nEmpty:\r\n\r\nA: body";
+    let parsed = ukvm_http::request::parse(head).unwrap().unwrap();
+    let request = parsed.request(head);
+    assert_eq!((request.method, request.target), ("GET", "/"));
+    assert_eq!(request.values("a").collect::<Vec<_>>(), [&b"one , two,"[..], b"three"]);
+    assert_eq!(request.elements("A").collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+    assert_eq!(request.value("b"), Some(&b"x"[..]));
+    assert_eq!(request.value("empty"), Some(&b""[..]));
+    assert_eq!((request.value("a"), request.value("c")), (None, None));
+}
+
+#[test]
+fn replies_have_a_date_where_there_is_a_clock() {
+    let mut asking = client([GET, "nonsense\r\n\r\n"].concat());
+    let clock = Polls { now: Some(core::time::Duration::from_millis(784_111_777_900)) };
+    let server = Server::new(Echo, clock, client::LIMITS);
+    let _ = block_on(server.serve(&mut asking));
+    let replies = String::from_utf8(asking.output).unwrap();
+    assert_eq!(replies.matches("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n").count(), 2, "{replies}");
+}
+
+#[test]
+#[should_panic(expected = "a field has one line")]
+fn a_field_cannot_smuggle_another_one() {
+    let reply = Response::<NoSource>::empty(Status::NotModified).field("ETag", "x\r\nSet-Cookie: y");
+    assert!(matches!(reply.body, Body::None));
 }
 
 #[test]
@@ -317,42 +360,7 @@ fn random_bytes_make_no_connection_panic() {
                 _ => input.insert(at, random(256) as u8),
             }
         }
-        let talk = serve(&Echo, Client { step: 1 + random(40), ..client(&input) });
+        let talk = serve(Echo, Client { step: 1 + random(40), ..client(&input) });
         assert!(talk.statuses().iter().all(|status| ["200", "400", "405", "414", "431"].contains(status)));
     }
-}
-
-#[test]
-fn the_service_says_what_it_promises() {
-    let disk = || {
-        MemoryDisk::new(image(
-            FatType::Fat16,
-            &[("ann", b"se cret+\n"), ("J\u{fc}rgen", b"pw"), ("home/", b"")],
-        ))
-    };
-    let login = Login::new(disk(), |failed| panic!("{failed}"));
-    let ask = |query: &str| {
-        let talk = serve(&login, client(format!("GET /{query} HTTP/1.1\r\nHost: h\r\n\r\n")));
-        let (_, body) = talk.replies.split_once("\r\n\r\n").unwrap();
-        (talk.statuses()[0].to_owned(), body.to_owned())
-    };
-    let answer = |status: &str, body: &str| (status.to_owned(), body.to_owned());
-    assert_eq!(ask("?user=ann&password=se+cret%2b"), answer("200", "hello ann!"));
-    assert_eq!(ask("x?password=se%20cret%2B&user=%41NN"), answer("200", "hello ANN!"));
-    assert_eq!(ask("?user=J%c3%9cRGEN&password=pw"), answer("200", "hello J\u{dc}RGEN!"));
-    for query in ["", "?", "?user=ann", "?password=pw", "?name=ann&password=pw"] {
-        assert_eq!(ask(query), answer("401", "No user given"), "{query}");
-    }
-    let long = "x".repeat(256);
-    for user in
-        ["ann", "bob", "home", "", ".", "..", "%2e%2E", "a%2Fb", "%5c", "ann%00", "%ff", "ann%0a", &long]
-    {
-        assert_eq!(ask(&format!("?user={user}&password=wrong")), answer("401", "Invalid login"), "{user}");
-    }
-
-    let failures = core::cell::Cell::new(0);
-    let broken = Login::new(MemoryDisk::new(vec![0; 1 << 20]), |_| failures.set(failures.get() + 1));
-    let talk = serve(&broken, client(["GET /?user=a&password=b HTTP/1.1\r\nHost: h\r\n\r\n", GET].concat()));
-    assert_eq!(talk.statuses(), ["500", "401"]);
-    assert_eq!(failures.get(), 1);
 }

@@ -1,32 +1,32 @@
 //! The bytes of a connection that are not yet dealt with.
 
-use super::HEAD_LIMIT;
 use alloc::vec::Vec;
 
 /// The room that a connection keeps while it is idle, in bytes: enough for most requests.
 const IDLE_ROOM: usize = 512;
 
-/// What a client has sent and no request has taken yet. It grows to [`HEAD_LIMIT`] when a head needs that.
-pub(super) struct Input {
+/// What a client has sent and no request has taken yet. It grows to its limit when a head needs that.
+pub(crate) struct Input {
     bytes: Vec<u8>,
     filled: usize,
+    limit: usize,
 }
 
 impl Input {
-    /// Nothing yet.
-    pub(super) fn new() -> Self {
-        Self { bytes: alloc::vec![0; IDLE_ROOM], filled: 0 }
+    /// Nothing yet, and never more than `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: alloc::vec![0; IDLE_ROOM.min(limit)], filled: 0, limit }
     }
 
     /// What is there.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.filled]
     }
 
-    /// Room for more; empty once [`HEAD_LIMIT`] bytes wait.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    /// Room for more; empty once as many bytes wait as may.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.filled == self.bytes.len() {
-            let larger = (2 * self.bytes.len()).min(HEAD_LIMIT);
+            let larger = (2 * self.bytes.len()).min(self.limit);
             self.bytes.reserve_exact(larger - self.bytes.len());
             self.bytes.resize(larger, 0);
         }
@@ -34,12 +34,12 @@ impl Input {
     }
 
     /// Takes note that so many bytes of the room were filled.
-    pub(super) fn add(&mut self, count: usize) {
+    pub(crate) fn add(&mut self, count: usize) {
         self.filled += count;
     }
 
     /// Drops so many bytes at the front, or as many as there are, and says how many that were.
-    pub(super) fn drop_front(&mut self, count: usize) -> usize {
+    pub(crate) fn drop_front(&mut self, count: usize) -> usize {
         let count = count.min(self.filled);
         self.bytes.copy_within(count..self.filled, 0);
         self.filled -= count;

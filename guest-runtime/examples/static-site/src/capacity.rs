@@ -1,0 +1,65 @@
+//! How the memory of the machine is shared out.
+
+use core::time::Duration;
+use ukvm_http::Limits;
+
+/// The longest head of a request, from its first byte to the empty line, in bytes: the requests of browsers with their cookies
+/// fit.
+pub const HEAD_LIMIT: usize = 8 << 10;
+
+/// The receive buffer of a connection in bytes. What a browser sends fits nearly always.
+pub const RECEIVE_BUFFER: usize = 4 << 10;
+
+/// The send buffer of a connection in bytes: as much as may be on its way to the client. A large frame has 64 KiB at most.
+pub const SEND_BUFFER: usize = 64 << 10;
+
+/// Bytes of a file that are read at once where many are sent.
+pub const PIECE: usize = 16 << 10;
+
+/// Bytes of a file that are read at once as long as few are sent.
+pub const LARGE_PIECE: usize = 128 << 10;
+
+/// What a connection takes at most, in bytes: its buffers, a head that grows to its limit, the decoded path and what is made of it, a
+/// piece with the head of the reply, and the task that serves it with what an allocator and a network stack keep for it.
+pub const CONNECTION: usize = RECEIVE_BUFFER + SEND_BUFFER + 2 * HEAD_LIMIT + 3 * HEAD_LIMIT + PIECE + 8192;
+
+/// What the network stack takes beside its buffers for frames and connections, and everything else, in bytes.
+const FIXED: usize = 1 << 20;
+
+/// Who gets how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// The most connections at once, at least one.
+    pub connections: usize,
+    /// How many of them may have two large pieces of a file in memory.
+    pub large_streams: usize,
+    /// The bytes that the index of the site's files may have.
+    pub index: usize,
+}
+
+impl Shares {
+    /// What clients may take, with so much time for each step.
+    #[must_use]
+    pub const fn limits(&self, timeout: Duration) -> Limits {
+        Limits {
+            timeout,
+            head: HEAD_LIMIT,
+            piece: PIECE,
+            large_piece: LARGE_PIECE,
+            large_streams: self.large_streams,
+        }
+    }
+}
+
+/// Shares out `memory` bytes of heap, without the buffers for frames.
+#[must_use]
+pub const fn share(memory: usize) -> Shares {
+    let memory = memory.saturating_sub(FIXED);
+    let (index, large) = (memory / 4, memory / 8);
+    let connections = (memory - index - large) / CONNECTION;
+    Shares {
+        connections: if connections == 0 { 1 } else { connections },
+        large_streams: large / (2 * LARGE_PIECE),
+        index,
+    }
+}

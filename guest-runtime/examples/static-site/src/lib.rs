@@ -1,0 +1,13 @@
+//! A web site for unikernels: everything but the program itself.
+//!
+//! Nothing here knows the runtime: a disk is whatever implements [`Device`](ukvm_storage::Device), and a [`Site`](site::Site) is
+//! a [`Service`](ukvm_http::Service) for whatever serves HTTP. So all of it runs, and is tested, on a host too.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod capacity;
+pub mod media_type;
+pub mod path;
+pub mod site;

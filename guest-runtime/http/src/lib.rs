@@ -1,0 +1,35 @@
+//! HTTP/1.1 for servers (RFC 9110, RFC 9112): what is left to do around the parser, which is the crate `httparse`.
+//!
+//! There is no I/O here, no clock and no executor, so that the same code runs in a guest, in a process and in a test: a
+//! connection is whatever reads and writes as `embedded-io-async` does, and the rest comes from a [`Platform`].
+//!
+//! 1. `input`: the bytes of a connection that no request has taken yet.
+//! 2. [`request`]: a head, checked.
+//! 3. [`conditional`], [`encoding`], [`range`], [`date`]: what its fields ask for.
+//! 4. [`Response`]: a status, fields, and a body that may be longer than memory.
+//! 5. `connection`: one connection from its first request to its end.
+//! 6. [`Server`]: all connections of a listener, until the service is to end.
+//! 7. [`Options`]: the arguments that programs with a server have.
+//!
+//! Not there: bodies of requests (they are read and thrown away, or end the connection), chunked replies, HTTP/2, TLS.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod conditional;
+mod connection;
+pub mod date;
+pub mod encoding;
+mod input;
+mod options;
+pub mod range;
+pub mod request;
+mod response;
+mod server;
+
+pub use connection::End;
+pub use options::Options;
+pub use request::Request;
+pub use response::{Body, NoSource, Response, Source, SourceFailed, Status};
+pub use server::{Clock, Limits, Platform, Server, Service};

@@ -1,0 +1,91 @@
+//! The site that is served, and what else the servers and their client read.
+
+use crate::error::Error;
+use crate::io::network;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The small page, of [`SMALL_SIZE`] bytes.
+pub(super) const SMALL: &str = "small.html";
+const SMALL_SIZE: usize = 1 << 10;
+/// The large page, of [`LARGE_SIZE`] bytes.
+pub(super) const LARGE: &str = "large.html";
+const LARGE_SIZE: usize = 100 << 10;
+
+/// A directory with all of it, which is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Files(PathBuf);
+
+impl Files {
+    pub(super) fn create(parent: &Path) -> Result<Self, Error> {
+        let parent = std::path::absolute(parent).unwrap_or_else(|_| parent.to_owned());
+        let files = Self(parent.join(format!("ukvm-bench-{}-site", std::process::id())));
+        files.fill().map_err(|error| Error::output(&files.0, &error))?;
+        Ok(files)
+    }
+
+    fn fill(&self) -> io::Result<()> {
+        let tree = self.tree();
+        fs::create_dir_all(&tree)?;
+        let mut archive = tar::Builder::new(fs::File::create(self.image())?);
+        for (name, size) in [(SMALL, SMALL_SIZE), (LARGE, LARGE_SIZE)] {
+            let page: Vec<u8> = (0..size).map(|at| b' ' + (at % 95) as u8).collect();
+            let path = tree.join(name);
+            fs::write(&path, page)?;
+            archive.append_path_with_name(&path, name)?;
+        }
+        archive.into_inner()?.sync_all()?;
+        fs::write(self.script(), super::wrk::SCRIPT)?;
+        fs::write(self.configuration(), self.nginx())
+    }
+
+    /// What nginx is to do: the same, in one process, and what it would do in production where it costs.
+    fn nginx(&self) -> String {
+        let (directory, tree) = (self.0.display(), self.tree());
+        let (tree, address) = (tree.display(), network::HOST);
+        let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|what| format!("    {what}_temp_path \"{directory}\";\n"))
+            .concat();
+        format!(
+            "pid \"{directory}/nginx.pid\";\n\
+             error_log \"{directory}/error.log\";\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{\n\
+             {places}    types {{ text/html html; }}\n    access_log off;\n    sendfile on;\n    tcp_nopush on;\n    \
+             keepalive_requests 1000000000;\n    open_file_cache max=100;\n    \
+             server {{ listen {address}:80; root \"{tree}\"; }}\n\
+             }}\n"
+        )
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.0.join("tree")
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// The archive of the tree.
+    pub(super) fn image(&self) -> PathBuf {
+        self.0.join("site.tar")
+    }
+
+    /// The configuration of nginx.
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.0.join("nginx.conf")
+    }
+
+    /// The script of wrk.
+    pub(super) fn script(&self) -> PathBuf {
+        self.0.join("figures.lua")
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What is not there any more needs no removing.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

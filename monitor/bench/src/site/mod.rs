@@ -1,0 +1,233 @@
+//! `ukvm-bench site`: how fast a web site in a guest is, beside nginx and beside the same program in a process.
+//!
+//! All three serve the same files to the same wrk. In a round each has its turn: it is started, loaded in each way, looked at for the memory
+//! that it has, and killed. The guest and the process are behind the same TAP interface, with the same network stack; nginx is
+//! reached without any interface, over the kernel's own loopback.
+
+mod files;
+mod server;
+mod wrk;
+
+use crate::error::Error;
+use crate::io::cpus::Cpus;
+use crate::io::network;
+use crate::program::Program;
+use crate::rounds::Rounds;
+use crate::session::Session;
+use crate::stats::{Interval, Summary};
+use crate::table;
+use files::{Files, LARGE, SMALL};
+use serde::Serialize;
+use server::Server;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use wrk::{Measured, Wrk};
+
+/// How long each load is kept up before it is measured, which wrk counts in whole seconds.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How long it is measured in a turn.
+const LENGTH: Duration = Duration::from_secs(1);
+
+/// The servers, in the order of their figures.
+const SERVERS: [&str; 3] = ["static-site in a guest", "static-site in a process", "nginx"];
+const GUEST: usize = 0;
+const PROCESS: usize = 1;
+const NGINX: usize = 2;
+
+/// A load: what is asked for, over how many connections at once.
+struct Kind {
+    name: &'static str,
+    path: &'static str,
+    connections: u32,
+}
+
+const LOADS: [Kind; 3] = [
+    Kind { name: "1 KiB, 64 connections", path: SMALL, connections: 64 },
+    Kind { name: "1 KiB, 1 connection", path: SMALL, connections: 1 },
+    Kind { name: "100 KiB, 16 connections", path: LARGE, connections: 16 },
+];
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The monitor.
+    pub monitor: PathBuf,
+    /// The guest.
+    pub elf: PathBuf,
+    /// The same in a process.
+    pub floor: PathBuf,
+    /// nginx.
+    pub nginx: PathBuf,
+    /// wrk.
+    pub wrk: PathBuf,
+}
+
+/// What is measured, and how often.
+#[derive(Debug)]
+pub struct Plan {
+    servers: [Program; SERVERS.len()],
+    wrk: Wrk,
+    runs: usize,
+    /// Removes the site when the plan goes.
+    _files: Files,
+}
+
+impl Plan {
+    /// Measures these programs in `runs` rounds. Makes the site in `directory`, which goes with the plan.
+    ///
+    /// # Errors
+    ///
+    /// Where the site cannot be made.
+    pub fn new(programs: Programs, directory: &Path, runs: usize) -> Result<Self, Error> {
+        let files = Files::create(directory)?;
+        let Programs { monitor, elf, floor, nginx, wrk } = programs;
+        let addresses = ["--ip".to_owned(), format!("{}/24", network::GUEST)];
+        let image = files.image().display().to_string();
+        let disk = ["--disk".to_owned(), format!("{image},ro")];
+        let options = network::option("service").into_iter().chain(disk).map(Into::into).collect::<Vec<_>>();
+        let guest = Program::unikernel(&monitor, &options, &elf, &addresses.clone().map(Into::into));
+        let process = [vec![network::TAP.to_owned(), image], addresses.to_vec()].concat();
+        let process =
+            Program { arguments: process.into_iter().map(Into::into).collect(), ..Program::at(&floor) };
+        let words = [
+            "-p".into(),
+            files.directory().into(),
+            "-c".into(),
+            files.configuration().into(),
+            // Here, as it must not become a daemon that outlives its turn.
+            "-g".into(),
+            "daemon off; master_process off;".into(),
+        ];
+        let nginx = Program { arguments: words.into(), ..Program::at(&nginx) };
+        let [a, b, c] = SERVERS;
+        let servers = [guest.named(a), process.named(b), nginx.named(c)];
+        Ok(Self { servers, wrk: Wrk::new(wrk, files.script()), runs, _files: files })
+    }
+}
+
+/// How fast a web site is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Site {
+    /// Rounds in which all were measured.
+    pub rounds: usize,
+    /// Rounds that were wanted.
+    pub wanted: usize,
+    /// By load.
+    pub loads: Vec<Load>,
+}
+
+/// All servers under one load.
+#[derive(Clone, Debug, Serialize)]
+pub struct Load {
+    /// What it is called.
+    pub name: String,
+    /// How many connections ask at once.
+    pub connections: u32,
+    /// What the servers did.
+    pub servers: Vec<Served>,
+}
+
+/// A server under one load.
+#[derive(Clone, Debug, Serialize)]
+pub struct Served {
+    /// Its name.
+    pub name: String,
+    /// Replies a second.
+    pub requests_per_second: Summary,
+    /// The time within which half of the replies came, in nanoseconds.
+    pub p50_ns: Summary,
+    /// That within which 99 of 100 came.
+    pub p99_ns: Summary,
+    /// What the process had of the machine's memory after the load (PSS), in bytes: that of a guest with the guest's memory, as far
+    /// as it was touched, and the part of the image that is mapped.
+    pub memory_bytes: Summary,
+    /// Its requests a second by nginx's, round by round; not of nginx itself.
+    pub by_nginx: Option<Interval>,
+    /// The same by the process'; of the guest alone.
+    pub by_process: Option<Interval>,
+}
+
+/// Measures, and says why it stopped early if it did.
+pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) {
+    let cpus = match Cpus::choose().and_then(|cpus| network::enter_with_loopback().map(|()| cpus)) {
+        Ok(cpus) => cpus,
+        Err(error) => return (None, Some(error)),
+    };
+    let rounds = Rounds::run("site", SERVERS.len(), plan.runs, session, |which| {
+        let (Some(program), address) =
+            (plan.servers.get(which), if which == NGINX { network::HOST } else { network::GUEST })
+        else {
+            return Err(Error::host("there is no such server; start again"));
+        };
+        let server = cpus.with_subjects(|| Server::start(program, address, session))?;
+        let turn = LOADS.iter().map(|load| {
+            let url = format!("http://{address}/{}", load.path);
+            let _ = plan.wrk.load(&url, load.connections, WARM_UP, session)?;
+            let measured = plan.wrk.load(&url, load.connections, LENGTH, session)?;
+            Ok((measured, server.memory()?))
+        });
+        let turn = turn.collect::<Result<Vec<_>, Error>>();
+        server.end(session)?;
+        turn
+    });
+    cpus.release();
+    let loads = LOADS.iter().enumerate().map(|(number, load)| {
+        let of =
+            |server: usize| rounds.values(server).iter().filter_map(move |turn| turn.get(number).copied());
+        let by = |server, other| {
+            let pairs = of(server).zip(of(other));
+            Interval::of(pairs.map(|((one, _), (two, _))| one.per_second / two.per_second))
+        };
+        let summary = |server, value: fn(Measured, u64) -> f64| {
+            Summary::of(of(server).map(|(measured, memory)| value(measured, memory)))
+        };
+        let servers = SERVERS.iter().enumerate().map(|(server, name)| {
+            Some(Served {
+                name: (*name).to_owned(),
+                requests_per_second: summary(server, |measured, _| measured.per_second)?,
+                p50_ns: summary(server, |measured, _| measured.p50_ns)?,
+                p99_ns: summary(server, |measured, _| measured.p99_ns)?,
+                memory_bytes: summary(server, |_, memory| memory as f64)?,
+                by_nginx: if server == NGINX { None } else { by(server, NGINX) },
+                by_process: if server == GUEST { by(server, PROCESS) } else { None },
+            })
+        });
+        let servers = servers.collect::<Option<_>>()?;
+        Some(Load { name: load.name.to_owned(), connections: load.connections, servers })
+    });
+    let site =
+        loads.collect::<Option<_>>().map(|loads| Site { rounds: rounds.count(), wanted: plan.runs, loads });
+    (site, rounds.stopped)
+}
+
+/// A site as text, for a terminal.
+#[must_use]
+pub fn table(site: &Site) -> String {
+    let mut text = table::line(
+        &format!("site, {}", table::rounds(site.rounds, site.wanted)),
+        ["a second", "median", "p99", "memory"],
+    );
+    for load in &site.loads {
+        text += &format!("  {}\n", load.name);
+        for served in &load.servers {
+            let figures = [
+                format!("{:.0}", served.requests_per_second.median),
+                table::time(served.p50_ns.median),
+                table::time(served.p99_ns.median),
+                table::size(served.memory_bytes.median),
+            ];
+            text += &table::line(&format!("    {}", served.name), figures.iter().map(String::as_str));
+            for (name, by) in [("nginx", served.by_nginx), ("the process", served.by_process)] {
+                if let Some(by) = by {
+                    text += &format!(
+                        "{:<width$}    {}\n",
+                        format!("      by {name}"),
+                        table::ratio(by),
+                        width = table::NAME
+                    );
+                }
+            }
+        }
+    }
+    text
+}
