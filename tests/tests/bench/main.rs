@@ -6,6 +6,7 @@ mod boot;
 mod io;
 mod one_guest;
 mod refusals;
+mod site;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    let tests = [all::TESTS, boot::TESTS, io::TESTS, one_guest::TESTS, refusals::TESTS];
+    let tests = [all::TESTS, boot::TESTS, io::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
     ukvm_tests::suite::run(&arguments, tests.into_iter().flatten()).exit_code()
 }
 

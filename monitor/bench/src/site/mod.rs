@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wrk::{Measured, Wrk};
 
-/// How long each load is kept up before it is measured, which wrk counts in whole seconds.
+/// How long the first load is kept up before anything is measured, which wrk counts in whole seconds.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How long it is measured in a turn.
+/// How long each load is measured in a turn.
 const LENGTH: Duration = Duration::from_secs(1);
 
 /// The servers, in the order of their figures.
@@ -160,13 +160,17 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
             return Err(Error::host("there is no such server; start again"));
         };
         let server = cpus.with_subjects(|| Server::start(program, address, session))?;
-        let turn = LOADS.iter().map(|load| {
+        let load = |load: &Kind, length| {
             let url = format!("http://{address}/{}", load.path);
-            let _ = plan.wrk.load(&url, load.connections, WARM_UP, session)?;
-            let measured = plan.wrk.load(&url, load.connections, LENGTH, session)?;
-            Ok((measured, server.memory()?))
+            plan.wrk.load(&url, load.connections, length, session)
+        };
+        let [first, ..] = &LOADS;
+        let turn = load(first, WARM_UP).and_then(|_| {
+            LOADS
+                .iter()
+                .map(|kind| Ok((load(kind, LENGTH)?, server.memory()?)))
+                .collect::<Result<Vec<_>, _>>()
         });
-        let turn = turn.collect::<Result<Vec<_>, Error>>();
         server.end(session)?;
         turn
     });
