@@ -3,7 +3,7 @@
 use embassy_futures::block_on;
 use static_site::capacity::{self, CONNECTION, LARGE_PIECE};
 use static_site::media_type;
-use static_site::path::{BadPath, SitePath};
+use static_site::path::{BadPath, LONGEST_NAME, LONGEST_REDIRECT, SitePath};
 use static_site::site::Site;
 use std::cell::{Cell, RefCell};
 use ukvm_http::{Body, Response, Service, Source, Status, request};
@@ -50,7 +50,9 @@ fn targets_are_names() {
     for target in ["/%", "/a%", "/a%4", "/%zz", "/%4z/a", "/%%41", "/a%00b", "/%\u{fc}a"] {
         assert_eq!(name(target), Err(BadPath::Malformed), "{target}");
     }
-    for target in ["/%ff", "/%c3", "/%C0%AE%C0%AE/a"] {
+    let longest = format!("/{}", "x".repeat(LONGEST_NAME - 1));
+    assert_eq!(name(&longest).as_deref(), Ok(&longest[1..]));
+    for target in ["/%ff", "/%c3", "/%C0%AE%C0%AE/a", &format!("{longest}x")] {
         assert_eq!(name(target), Err(BadPath::NoName), "{target}");
     }
 }
@@ -66,10 +68,21 @@ fn redirects_stay_on_the_host() {
         ("/a%0d%0aSet-Cookie:%20b", "/a%0D%0ASet-Cookie:%20b/"),
         ("/\u{fc}%3F%25", "/%C3%BC%3F%25/"),
     ] {
-        let location = SitePath::of_target(target).unwrap().with_slash();
+        let location = SitePath::of_target(target).unwrap().with_slash().unwrap();
         assert_eq!(location, expected, "{target}");
         assert_eq!(SitePath::of_target(&location).unwrap().name, SitePath::of_target(target).unwrap().name);
     }
+}
+
+#[test]
+fn long_redirects_are_refused() {
+    for (target, length) in [("/a?", LONGEST_REDIRECT), ("/%C3%BC?", LONGEST_REDIRECT)] {
+        let target = format!("{target}{}", "x".repeat(length - target.len() - 1));
+        assert_eq!(SitePath::of_target(&target).unwrap().with_slash().unwrap().len(), length);
+        assert_eq!(SitePath::of_target(&format!("{target}x")).unwrap().with_slash(), None);
+    }
+    let encoded = format!("/{}", "\u{fc}".repeat(LONGEST_NAME / 2 - 1));
+    assert_eq!(SitePath::of_target(&encoded).unwrap().with_slash(), None);
 }
 
 #[test]

@@ -183,7 +183,7 @@ impl<B> Response<B> {
 
     /// The bytes of the head, with the empty line behind it.
     pub(crate) fn head(&self, keep_alive: bool, now: Option<Duration>) -> Vec<u8> {
-        let mut head = String::with_capacity(384);
+        let mut head = String::with_capacity(384 + self.fields.len());
         let _ = write!(head, "HTTP/1.1 {}\r\n", self.status.line());
         if let Some(content_type) = &self.content_type {
             let _ = write!(head, "Content-Type: {content_type}\r\n");

@@ -3,6 +3,12 @@
 use alloc::string::String;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+/// The longest name in bytes, the longest that an image can have.
+pub const LONGEST_NAME: usize = 4096;
+
+/// The longest place of a redirect in bytes.
+pub const LONGEST_REDIRECT: usize = 4096;
+
 /// What is encoded in a path (RFC 3986, section 3.3), and `%` itself.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -37,7 +43,7 @@ pub struct SitePath<'a> {
 pub enum BadPath {
     /// A `%` is not followed by two hexadecimal digits, or stands for NUL.
     Malformed,
-    /// It is not in UTF-8, so that no file can have it.
+    /// It is not in UTF-8 or longer than [`LONGEST_NAME`], so that no file can have it.
     NoName,
 }
 
@@ -62,6 +68,9 @@ impl<'a> SitePath<'a> {
             return Err(BadPath::Malformed);
         }
         let decoded = percent_decode_str(path).decode_utf8().map_err(|_| BadPath::NoName)?;
+        if decoded.len() > LONGEST_NAME {
+            return Err(BadPath::NoName);
+        }
         let mut name = String::with_capacity(decoded.len());
         let mut directory = true;
         for component in decoded.split('/') {
@@ -81,10 +90,12 @@ impl<'a> SitePath<'a> {
     }
 
     /// Where the directory of this name is, for a client that has left the slash out: a reference without a host, whatever the
-    /// client sent.
+    /// client sent. `None` if it is longer than [`LONGEST_REDIRECT`].
     #[must_use]
-    pub fn with_slash(&self) -> String {
-        alloc::format!("/{}/{}", utf8_percent_encode(&self.name, ENCODED), self.query)
+    pub fn with_slash(&self) -> Option<String> {
+        let name = utf8_percent_encode(&self.name, ENCODED);
+        let length = name.clone().map(str::len).sum::<usize>() + self.query.len() + 2;
+        (length <= LONGEST_REDIRECT).then(|| alloc::format!("/{name}/{}", self.query))
     }
 }
 

@@ -52,10 +52,13 @@ impl<D: Device, F: Fn(&Error)> Site<D, F> {
         let name = if path.directory { join(&path.name, INDEX) } else { path.name.clone() };
         match self.0.store.find(&name).await? {
             Some(Entry::File(file)) => self.representation(request, &name, file).await,
-            Some(Entry::Directory) if !path.directory => {
-                let reply = Response::text(Status::MovedPermanently, "It has a slash at its end");
-                Ok(reply.field("Location", path.with_slash()))
-            }
+            Some(Entry::Directory) if !path.directory => Ok(path.with_slash().map_or_else(
+                || Response::text(Status::UriTooLong, "The path is too long"),
+                |place| {
+                    let reply = Response::text(Status::MovedPermanently, "It has a slash at its end");
+                    reply.field("Location", place)
+                },
+            )),
             Some(Entry::Directory) | None => self.not_found().await,
         }
     }
