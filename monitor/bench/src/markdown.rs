@@ -47,7 +47,9 @@ pub fn site(site: &Site, machine: &Machine) -> String {
     for load in &site.loads {
         text += &format!("| **{}** | | | | | | |\n", escaped(&load.name));
         for served in &load.servers {
-            let by = |interval: Option<Interval>| interval.map_or(String::new(), table::ratio);
+            let by = |interval: Option<Interval>| {
+                interval.map_or("–".to_owned(), |interval| escaped(&table::ratio(interval)))
+            };
             text += &format!(
                 "| {} | {:.0} | {} | {} | {} | {} | {} |\n",
                 escaped(&served.name),
@@ -98,6 +100,23 @@ mod tests {
         assert!(
             page.contains(&table),
             "docs/performance.md must have this of docs/results/ukvm-bench.json:\n{table}"
+        );
+    }
+
+    #[test]
+    fn the_page_on_performance_shows_the_site_beside_it() {
+        #[derive(Deserialize)]
+        struct Shown {
+            machine: Machine,
+            site: Site,
+        }
+        let json = include_str!("../../../docs/results/site.json");
+        let Shown { machine, site: measured } = serde_json::from_str(json).unwrap();
+        let table = site(&measured, &machine);
+        let page = include_str!("../../../docs/performance.md");
+        assert!(
+            page.contains(&table),
+            "docs/performance.md must have this of docs/results/site.json:\n{table}"
         );
     }
 

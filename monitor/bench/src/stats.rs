@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is told of a set of values, in their own unit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The least.
     pub minimum: f64,

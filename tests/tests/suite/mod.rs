@@ -34,6 +34,7 @@ mod scan;
 mod services;
 mod signals;
 mod site;
+mod site_load;
 mod slaac;
 mod storage;
 mod terminal;
@@ -77,6 +78,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         services::TESTS,
         signals::TESTS,
         site::TESTS,
+        site_load::TESTS,
         slaac::TESTS,
         storage::TESTS,
         terminal::TESTS,

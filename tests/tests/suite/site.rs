@@ -1,19 +1,14 @@
-//! `static-site`, with curl, wget and clients that do not follow the rules.
+//! `static-site`, with curl and clients that do not follow the rules.
 
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
-use ukvm_tests::client::{self, Reply, connect, wait_for_listener};
+use ukvm_tests::client::{self, Reply, connect};
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::network::{self, in_namespace};
-use ukvm_tests::run::{Run, Running};
-use ukvm_tests::site;
-use ukvm_tests::suite::{Need, in_rig, patience};
-use xtask::image::{self, Format};
+use ukvm_tests::site::{self, PEER, Served};
+use ukvm_tests::suite::{Need, patience};
 
 ukvm_tests::tests! {
     pages_of_a_tar_archive .needs(&[Need::Network, Need::Program("curl"), Need::Program("tar")]);
@@ -28,14 +23,7 @@ ukvm_tests::tests! {
     a_download_ends_before_the_guest_does .needs(&[Need::Network, Need::Program("tar")]);
     a_disk_that_fails_is_an_internal_error .needs(&[Need::Network, Need::Program("tar")]);
     disks_that_are_no_site .needs(&[Need::Network, Need::Program("tar")]);
-    two_thousand_files_of_a_tar_archive
-        .needs(&[Need::Network, Need::Program("wget"), Need::Program("diff")]) .alone();
-    two_thousand_files_of_a_fat_image
-        .needs(&[Need::Network, Need::Program("wget"), Need::Program("diff")]) .alone();
-    ten_thousand_connections .needs(&[Need::Network, Need::Program("tar")]) .alone();
 }
-
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 /// The pages that most tests have.
 const PAGES: [(&str, &[u8]); 12] = [
@@ -52,47 +40,6 @@ const PAGES: [(&str, &[u8]); 12] = [
     ("docs/deep/page.HTML", b"<h1>Deep</h1>\n"),
     ("bare/file.json", b"{}"),
 ];
-
-/// A guest that serves an image, with the directory where that is.
-struct Served {
-    guest: Running,
-    directory: tempfile::TempDir,
-}
-
-impl Served {
-    /// An archive of these files.
-    fn files(files: &[(&str, &[u8])], arguments: &[&str]) -> Self {
-        let directory = files::directory();
-        site::tree(&directory.path().join("tree"), files);
-        let image = site::tar(directory.path(), &directory.path().join("tree"));
-        Self::image(directory, &format!("{},ro", image.display()), "64M", arguments)
-    }
-
-    /// An image, as `--disk` has it.
-    fn image(directory: tempfile::TempDir, disk: &str, memory: &str, arguments: &[&str]) -> Self {
-        network::make_tap_with_address("tap0");
-        let guest = run(disk, memory).args(arguments).deadline(Duration::from_secs(600)).start();
-        wait_for_listener(PEER, 80);
-        Self { guest, directory }
-    }
-
-    /// Ends the guest, which must have had nothing to complain of.
-    fn end(self) {
-        self.guest.signal(Signal::SIGTERM);
-        let ended = self.guest.wait().status(0).quietly();
-        let text = ended.text();
-        assert!(text.lines().all(|line| line.starts_with("static-site: at ")), "{text}");
-    }
-}
-
-fn run(disk: &str, memory: &str) -> Run {
-    Run::guest("static-site").option("--net", "tap0").option("--disk", disk).option("--mem", memory).args([
-        "--ip",
-        "10.0.0.2/24",
-        "--ip",
-        "fd00::2/64",
-    ])
-}
 
 fn get(path: &str, arguments: &[&str]) -> Reply {
     let url = format!("http://10.0.0.2{path}");
@@ -473,138 +420,12 @@ fn disks_that_are_no_site() {
             files::file(directory.path(), "short", &fs::read(archive).expect("an archive")[..50 * 512]);
         let noise = files::file(directory.path(), "noise", &noise(2, 1 << 20));
         for (image, told) in [(short, "cut short"), (noise, "neither a tar archive nor a FAT file system")] {
-            let ended = run(&format!("{},ro", image.display()), "64M").finish().status(1).quietly();
+            let ended = site::run(&format!("{},ro", image.display()), "64M").finish().status(1).quietly();
             assert!(
                 ended.text().starts_with("static-site: ") && ended.text().contains(told),
                 "{}",
                 ended.text()
             );
         }
-    });
-}
-
-/// How many bytes a site of much data has: `UKVM_TEST_BULK` MiB, at most 1 GiB, by default enough for a few seconds.
-fn much() -> usize {
-    let mib = std::env::var("UKVM_TEST_BULK").ok().and_then(|text| text.parse().ok());
-    mib.unwrap_or(if in_rig() { 16_usize } else { 96 }).min(1024) << 20
-}
-
-fn two_thousand_files_of_a_tar_archive() {
-    two_thousand_files(Format::Tar, much());
-}
-
-fn two_thousand_files_of_a_fat_image() {
-    two_thousand_files(Format::Fat(None), much().min(256 << 20));
-}
-
-/// Has wget fetch a site of so many bytes, and compares every file.
-fn two_thousand_files(format: Format, bytes: usize) {
-    in_namespace(|| {
-        let directory = files::directory();
-        let tree = directory.path().join("tree");
-        large_site(&tree, bytes);
-        let image = directory.path().join("site.img");
-        image::create(&tree, &image, format, None).expect("an image");
-        // The site is larger than the guest's memory, and so is one of its files.
-        let served = Served::image(directory, &format!("{},ro", image.display()), "16M", &[]);
-        let copy = served.directory.path().join("copy");
-        let start = Instant::now();
-        let output = Command::new(files::program("wget").expect("checked before"))
-            .args(["--recursive", "--level=inf", "--no-verbose", "--no-host-directories", "--tries=1"])
-            // Nor `robots.txt`, which the site does not have.
-            .args(["--execute=robots=off", "--timeout=60", "--directory-prefix"])
-            .arg(&copy)
-            .arg("http://10.0.0.2/")
-            .output()
-            .expect("wget");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}", &told[told.len().saturating_sub(2000)..]);
-        println!("wget: {} MiB of {format:?} in {:?}", bytes >> 20, start.elapsed());
-        let [tree, copy] = [&tree, &copy].map(|path| path.to_str().expect("a path in UTF-8"));
-        let _ = call("diff", &["--recursive", "--brief", tree, copy]);
-        assert_eq!(count(Path::new(copy)), 2000);
-        served.end();
-    });
-}
-
-/// How many files there are in a tree.
-fn count(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).expect("a directory");
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.iter().map(|path| if path.is_dir() { count(path) } else { 1 }).sum()
-}
-
-/// A site of 2,000 files with `bytes` bytes, in 20 directories, all of which `/` leads to.
-fn large_site(root: &Path, bytes: usize) {
-    let piece = noise(23, 1 << 20);
-    let mut home = String::new();
-    for directory in 0..20 {
-        let mut index = String::new();
-        // An index page each, and the home page: the last directory has one file less.
-        let names = if directory == 19 { 98 } else { 99 };
-        fs::create_dir_all(root.join(format!("part {directory}/sub"))).expect("a directory");
-        for number in 0..names {
-            let name = format!("sub/file {number}.bin");
-            index += &format!("<a href=\"sub/file%20{number}.bin\">{number}</a>\n");
-            // Of any size: one has half of all, the others up to twice the mean of the rest.
-            let size = match (directory, number) {
-                (0, 0) => bytes / 2,
-                _ => bytes / 2 / 2000 * (number + 1) / 50,
-            };
-            let mut file = fs::File::create(root.join(format!("part {directory}/{name}"))).expect("a file");
-            let (mut left, mut salt) = (size, directory * 100 + number);
-            while left > 0 {
-                // Each piece begins with another number.
-                let mut piece = piece[..left.min(piece.len())].to_vec();
-                let length = piece.len().min(8);
-                piece[..length].copy_from_slice(&(salt as u64).to_le_bytes()[..length]);
-                file.write_all(&piece).expect("room for a site");
-                (left, salt) = (left - piece.len(), salt + 10_000);
-            }
-        }
-        fs::write(root.join(format!("part {directory}/index.html")), index).expect("a page");
-        home += &format!("<a href=\"part%20{directory}/index.html\">{directory}</a>\n");
-    }
-    fs::write(root.join("index.html"), home).expect("a page");
-}
-
-fn ten_thousand_connections() {
-    in_namespace(|| {
-        let served = Served::files(&PAGES, &[]);
-        // What is not given back is missed: the guest has room for some hundred connections.
-        for round in 0..2 {
-            for number in 0..10_000 {
-                let mut stream = connect(PEER, 80);
-                match number % 4 {
-                    // With a request and its answer; the guest closes.
-                    0 => {
-                        stream.write_all(LAST.as_bytes()).expect("the peer takes everything");
-                        let mut text = String::new();
-                        let _ = stream.read_to_string(&mut text).expect("an answer");
-                        assert!(text.ends_with("0123456789"), "{round}, {number}: {text}");
-                    }
-                    // With a request, and gone before the answer.
-                    1 => stream.write_all(LAST.as_bytes()).expect("the peer takes everything"),
-                    // With half a request.
-                    2 => stream.write_all(b"GET / HT").expect("the peer takes everything"),
-                    // Without a word.
-                    _ => {}
-                }
-            }
-        }
-        // All room is there again: as many as before are served at the same time.
-        let text = String::from_utf8_lossy(&served.guest.output_so_far()).into_owned();
-        let most = text.split("up to ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-        let most: usize = most.unwrap_or_else(|| panic!("{text}"));
-        let mut crowd: Vec<TcpStream> = (0..most).map(|_| connect(PEER, 80)).collect();
-        for stream in &mut crowd {
-            stream.write_all(LAST.as_bytes()).expect("the peer takes everything");
-        }
-        for stream in &mut crowd {
-            let mut text = String::new();
-            let _ = stream.read_to_string(&mut text).expect("an answer");
-            assert!(text.ends_with("0123456789"), "{text}");
-        }
-        served.end();
     });
 }

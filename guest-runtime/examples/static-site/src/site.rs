@@ -121,7 +121,8 @@ impl<D: Device, F: Fn(&Error)> Site<D, F> {
         if varies {
             reply = reply.field("Vary", "Accept-Encoding");
         }
-        if encoded {
+        // The client of a 304 knows how what it has is encoded.
+        if encoded && verdict == Verdict::Proceed {
             reply = reply.field("Content-Encoding", "gzip");
         }
         Ok(reply)

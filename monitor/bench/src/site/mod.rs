@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::stats::{Interval, Summary};
 use crate::table;
 use files::{Files, LARGE, SMALL};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use server::Server;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Plan {
 }
 
 /// How fast a web site is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Site {
     /// Rounds in which all were measured.
     pub rounds: usize,
@@ -117,7 +117,7 @@ pub struct Site {
 }
 
 /// All servers under one load.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Load {
     /// What it is called.
     pub name: String,
@@ -128,7 +128,7 @@ pub struct Load {
 }
 
 /// A server under one load.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Served {
     /// Its name.
     pub name: String,
