@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `UKVM_TEST_REQUIRE=all` | a test that cannot run here fails instead of being ignored |
 //! | `UKVM_TEST_ARTIFACTS=DIR` | monitor and guests are in DIR; nothing is built |
-//! | `UKVM_TEST_BULK=N` | tests of much data send N MiB each way |
+//! | `UKVM_TEST_BULK=N` | tests of much data send N MiB each way; a large site has as many, up to 1024 |
 //! | `UKVM_TEST_SLOW=N` | this host is N times slower than most: every deadline is N times longer |
 //! | `UKVM_TEST_IN_RIG=COMMAND` | run in another machine, see [`rig`](crate::rig) |
 //! | `UKVM_TEST_RIG=1` | this is the emulated machine: leave out what cannot run there, and say so |
