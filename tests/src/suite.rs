@@ -150,14 +150,18 @@ pub fn in_rig() -> bool {
     std::env::var_os("UKVM_TEST_RIG").is_some()
 }
 
-/// Runs the tests that `arguments` select, and says at the end what was not run.
-pub fn run(arguments: &Arguments, tests: impl IntoIterator<Item = &'static Test>) -> Conclusion {
+/// Runs the tests that `arguments` select, all of which need `needs`, and says at the end what was not run.
+pub fn run(
+    arguments: &Arguments,
+    needs: &[Need],
+    tests: impl IntoIterator<Item = &'static Test>,
+) -> Conclusion {
     let must = std::env::var("UKVM_TEST_REQUIRE").is_ok_and(|what| what == "all");
     let (mut trials, mut left_out) = (Vec::new(), Vec::new());
     for test in tests {
         match test.not_in_rig {
             Some(why) if in_rig() => left_out.push((test.full_name(), why)),
-            _ => trials.push(trial(test, must)),
+            _ => trials.push(trial(test, needs, must)),
         }
     }
     let conclusion = libtest_mimic::run(arguments, trials);
@@ -171,9 +175,8 @@ pub fn run(arguments: &Arguments, tests: impl IntoIterator<Item = &'static Test>
     conclusion
 }
 
-fn trial(test: &'static Test, must: bool) -> Trial {
-    let missing: Vec<String> =
-        [Need::Kvm].iter().chain(test.needs).filter_map(|need| need.missing()).collect();
+fn trial(test: &'static Test, needs: &[Need], must: bool) -> Trial {
+    let missing: Vec<String> = needs.iter().chain(test.needs).filter_map(|need| need.missing()).collect();
     if missing.is_empty() {
         return Trial::test(test.full_name(), || {
             execute(test);

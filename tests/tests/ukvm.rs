@@ -10,6 +10,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use ukvm_tests::artifacts::Artifacts;
+use ukvm_tests::suite::Need;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         };
     }
     ukvm_tests::suite::enter_user_namespace();
-    ukvm_tests::suite::run(&arguments, suite::all()).exit_code()
+    ukvm_tests::suite::run(&arguments, &[Need::Kvm], suite::all()).exit_code()
 }
 
 /// A shell's background job inherits SIGINT and SIGQUIT as ignored, and so would every guest that is to be ended by them.

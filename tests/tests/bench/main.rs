@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use ukvm_tests::artifacts::{Artifacts, artifacts};
 use ukvm_tests::files;
 use ukvm_tests::run::{Finished, Run};
+use ukvm_tests::suite::Need;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         }
     }
     let tests = [all::TESTS, boot::TESTS, io::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
-    ukvm_tests::suite::run(&arguments, tests.into_iter().flatten()).exit_code()
+    ukvm_tests::suite::run(&arguments, &[Need::Kvm], tests.into_iter().flatten()).exit_code()
 }
 
 /// `ukvm-bench` with these words.

@@ -5,8 +5,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 use ukvm_storage::{Entry, Format};
+use ukvm_tests::suite::Need;
 
-#[test]
+ukvm_tests::tests! {
+    every_format_of_tar_is_read .needs(&[Need::Program("tar")]);
+    names_longer_than_a_header .needs(&[Need::Program("tar")]);
+    links_lead_where_they_do_on_the_host .needs(&[Need::Program("tar")]);
+    the_last_of_a_name_counts .needs(&[Need::Program("tar")]);
+    headers_near_each_other_take_few_reads .needs(&[Need::Program("tar")]);
+    times_and_identities .needs(&[Need::Program("tar")]);
+}
+
 fn every_format_of_tar_is_read() {
     let directory = directory();
     let tree = directory.path();
@@ -23,7 +32,6 @@ fn every_format_of_tar_is_read() {
     }
 }
 
-#[test]
 fn names_longer_than_a_header() {
     let directory = directory();
     let tree = directory.path();
@@ -37,7 +45,6 @@ fn names_longer_than_a_header() {
     }
 }
 
-#[test]
 fn links_lead_where_they_do_on_the_host() {
     let directory = directory();
     let tree = directory.path();
@@ -86,7 +93,6 @@ fn links_lead_where_they_do_on_the_host() {
     }
 }
 
-#[test]
 fn the_last_of_a_name_counts() {
     let directory = directory();
     let tree = directory.path();
@@ -101,7 +107,6 @@ fn the_last_of_a_name_counts() {
     assert_eq!(contents(&store, "page"), b"newer");
 }
 
-#[test]
 fn headers_near_each_other_take_few_reads() {
     let directory = directory();
     let tree = directory.path();
@@ -117,7 +122,6 @@ fn headers_near_each_other_take_few_reads() {
     assert!(reads < 400 * 1024 / 16384 + 8, "{reads} reads");
 }
 
-#[test]
 fn times_and_identities() {
     let directory = directory();
     let tree = directory.path();

@@ -4,6 +4,12 @@ use crate::world::{Random, wait};
 use std::cell::{Cell, RefCell};
 use ukvm_storage::{Blocks, ReadFailed, WritableBlocks, WriteFailed, read_bytes, write_bytes};
 
+ukvm_tests::tests! {
+    any_bytes_are_read_and_written;
+    a_small_read_is_one_request;
+    what_cannot_be_read_cannot_be_written_in_part;
+}
+
 /// The bytes of a block.
 const SIZE: usize = 4096;
 
@@ -43,7 +49,6 @@ impl WritableBlocks for Disk {
     }
 }
 
-#[test]
 fn any_bytes_are_read_and_written() {
     let mut random = Random::default();
     let mut copy: Vec<u8> = (0..64 * SIZE).map(|_| random.below(256) as u8).collect();
@@ -68,7 +73,6 @@ fn any_bytes_are_read_and_written() {
     assert!(*disk.bytes.borrow() == copy);
 }
 
-#[test]
 fn a_small_read_is_one_request() {
     let disk = Disk { bytes: vec![7; 64 * SIZE].into(), requests: Cell::new(0), broken: false };
     for (offset, length, requests) in
@@ -81,7 +85,6 @@ fn a_small_read_is_one_request() {
     }
 }
 
-#[test]
 fn what_cannot_be_read_cannot_be_written_in_part() {
     let disk = Disk { bytes: vec![7; 2 * SIZE].into(), requests: Cell::new(0), broken: true };
     assert_eq!(wait(read_bytes(&disk, 1, &mut [0; 4])), Err(ReadFailed));

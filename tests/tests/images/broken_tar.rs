@@ -6,6 +6,21 @@ use std::os::unix::fs::symlink;
 use tar_core::builder::{EntryBuilder, PaxBuilder};
 use tar_core::{EntryType, HeaderBuilder};
 use ukvm_storage::{Entry, OpenError, Store};
+use ukvm_tests::suite::Need;
+
+ukvm_tests::tests! {
+    names_that_lead_out_are_refused .needs(&[Need::Program("tar")]);
+    every_cut_is_noticed .needs(&[Need::Program("tar")]);
+    sizes_that_lie;
+    damaged_headers_are_refused;
+    headers_without_end_are_refused;
+    what_cannot_be_read_is_named .needs(&[Need::Program("tar")]);
+    a_name_cannot_be_a_directory_and_something_else;
+    an_index_has_a_limit;
+    what_is_no_image_is_told_apart .needs(&[Need::Program("bzip2"), Need::Program("gzip"), Need::Program("tar"), Need::Program("xz")]);
+    a_disk_that_cannot_be_read_is_an_error;
+    random_damage_is_survived .needs(&[Need::Program("tar")]);
+}
 
 /// The end of an archive.
 const END: [u8; 1024] = [0; 1024];
@@ -50,7 +65,6 @@ fn mend(bytes: &mut [u8], at: usize) {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
-#[test]
 fn names_that_lead_out_are_refused() {
     for name in ["../x", "a/../../x", "a/..", ".."] {
         let reason = refusal([&entry(name, b"x")[..], &END].concat());
@@ -68,7 +82,6 @@ fn names_that_lead_out_are_refused() {
     assert!(matches!(wait(store.find("etc/passwd")), Ok(Some(Entry::File(_)))));
 }
 
-#[test]
 fn every_cut_is_noticed() {
     let directory = directory();
     let tree = directory.path();
@@ -92,7 +105,6 @@ fn every_cut_is_noticed() {
     );
 }
 
-#[test]
 fn sizes_that_lie() {
     // Of a header, in octal and in base 256, and of an extended one.
     for size in [
@@ -125,7 +137,6 @@ fn sizes_that_lie() {
     assert!(store.is_ok());
 }
 
-#[test]
 fn damaged_headers_are_refused() {
     let first = entry("first", &[1; 100]);
     let mut bytes = [&first[..], &entry("second", &[2; 100]), &END].concat();
@@ -138,7 +149,6 @@ fn damaged_headers_are_refused() {
     assert!(reason.starts_with("the tar archive is broken at byte 0: "), "{reason}");
 }
 
-#[test]
 fn headers_without_end_are_refused() {
     let long = "n".repeat(5000);
     let mut name = PaxBuilder::new();
@@ -162,7 +172,6 @@ fn headers_without_end_are_refused() {
     assert!(open([&entry("first", b"")[..], &zeroes, &END].concat()).is_ok());
 }
 
-#[test]
 fn what_cannot_be_read_is_named() {
     let directory = directory();
     let tree = directory.path();
@@ -192,7 +201,6 @@ fn what_cannot_be_read_is_named() {
     assert!(refusal([&nothing[..], &END].concat()).contains("\"link\" as a hard link to \"gone\""));
 }
 
-#[test]
 fn a_name_cannot_be_a_directory_and_something_else() {
     let file = entry("a", b"x");
     let below = entry("a/b", b"x");
@@ -209,7 +217,6 @@ fn a_name_cannot_be_a_directory_and_something_else() {
     assert_eq!(wait(store.find("a")), Ok(None));
 }
 
-#[test]
 fn an_index_has_a_limit() {
     let entries: Vec<u8> = (0..1000).flat_map(|number| entry(&format!("file {number}"), b"")).collect();
     let image = [&entries[..], &END].concat();
@@ -222,7 +229,6 @@ fn an_index_has_a_limit() {
     );
 }
 
-#[test]
 fn what_is_no_image_is_told_apart() {
     let unknown =
         "the disk holds neither a tar archive nor a FAT file system; make an image with tar or mkfs.vfat";
@@ -248,7 +254,6 @@ fn what_is_no_image_is_told_apart() {
     assert!(refusal(table).starts_with("the disk has a partition table; "));
 }
 
-#[test]
 fn a_disk_that_cannot_be_read_is_an_error() {
     let bytes = [&entry("a", b"x")[..], &entry("b", b"y"), &END].concat();
     for broken in [0, 1024, 2500] {
@@ -259,7 +264,6 @@ fn a_disk_that_cannot_be_read_is_an_error() {
     }
 }
 
-#[test]
 fn random_damage_is_survived() {
     let directory = directory();
     let tree = directory.path();

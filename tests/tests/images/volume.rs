@@ -1,7 +1,7 @@
 //! Files that are written, on file systems that `fsck.vfat` and `mcopy` then look at.
 
 use crate::fat::{KINDS, image};
-use crate::world::{Random, assert_same, directory, fsck, open, run, text, wait, write};
+use crate::world::{FAT, Random, assert_same, directory, fsck, open, run, text, wait, write};
 use embedded_io_async::{Read, Seek, SeekFrom, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,6 +9,14 @@ use std::fs;
 use std::rc::Rc;
 use ukvm_storage::fat::{Clock, OpenOptions, Volume, VolumeError};
 use ukvm_storage::{Device, ReadFailed, WritableDevice, WriteFailed};
+
+ukvm_tests::tests! {
+    files_are_written_and_read .needs(FAT);
+    refusals_say_why .needs(FAT);
+    a_host_without_space_is_told_apart .needs(FAT);
+    random_operations_agree_with_a_model .needs(FAT);
+    a_cut_at_any_write_loses_nothing_that_was_there .needs(FAT);
+}
 
 /// A disk in memory that notes what is written.
 #[derive(Debug, Default)]
@@ -80,7 +88,6 @@ fn empty(kind: (&str, u64, u64)) -> Vec<u8> {
     image(directory().path(), kind)
 }
 
-#[test]
 fn files_are_written_and_read() {
     for kind in KINDS {
         let disk = Disk::new(empty(kind));
@@ -127,7 +134,6 @@ fn files_are_written_and_read() {
     }
 }
 
-#[test]
 fn refusals_say_why() {
     let tree = directory();
     write(tree.path(), "file", "x");
@@ -167,7 +173,6 @@ fn refusals_say_why() {
     assert!(read_only.writes.borrow().is_empty());
 }
 
-#[test]
 fn a_host_without_space_is_told_apart() {
     let disk = Disk::new(empty(KINDS[1]));
     let volume = mount(&disk);
@@ -322,7 +327,6 @@ impl Model {
     }
 }
 
-#[test]
 fn random_operations_agree_with_a_model() {
     for (kind, steps) in [(KINDS[0], 600), (KINDS[1], 1500), (KINDS[2], 300)] {
         let disk = Disk::new(empty(kind));
@@ -341,7 +345,6 @@ fn random_operations_agree_with_a_model() {
     }
 }
 
-#[test]
 fn a_cut_at_any_write_loses_nothing_that_was_there() {
     let tree = directory();
     for number in 0..20 {

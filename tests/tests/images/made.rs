@@ -7,7 +7,16 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use ukvm_storage::{Device, Entry, ReadFailed, Store};
+use ukvm_tests::suite::Need;
 use xtask::image::{Format, create};
+
+ukvm_tests::tests! {
+    tar_unpacks_what_was_packed .needs(&[Need::Program("diff"), Need::Program("tar")]);
+    fat_is_sound_and_has_all_files .needs(&[Need::Program("diff"), Need::Program("fsck.vfat"), Need::Program("mcopy")]);
+    the_same_files_give_the_same_bytes;
+    what_fat_cannot_hold_is_refused;
+    what_no_image_can_hold_is_refused .needs(&[Need::Program("mkfifo")]);
+}
 
 /// An image in memory.
 struct Memory(Vec<u8>);
@@ -107,7 +116,6 @@ fn found(bytes: Vec<u8>) -> Vec<(String, Option<Vec<u8>>)> {
     })
 }
 
-#[test]
 fn tar_unpacks_what_was_packed() {
     let tree = tree();
     let site = tree.path().join("site");
@@ -132,7 +140,6 @@ fn tar_unpacks_what_was_packed() {
     assert_eq!(files.len(), 309);
 }
 
-#[test]
 fn fat_is_sound_and_has_all_files() {
     let tree = tree();
     let site = tree.path().join("site");
@@ -158,7 +165,6 @@ fn fat_is_sound_and_has_all_files() {
     }
 }
 
-#[test]
 fn the_same_files_give_the_same_bytes() {
     let tree = tree();
     let site = tree.path().join("site");
@@ -186,7 +192,6 @@ fn the_same_files_give_the_same_bytes() {
     }
 }
 
-#[test]
 fn what_fat_cannot_hold_is_refused() {
     let tree = tree();
     let site = tree.path().join("site");
@@ -218,7 +223,6 @@ fn what_fat_cannot_hold_is_refused() {
     );
 }
 
-#[test]
 fn what_no_image_can_hold_is_refused() {
     let tree = tree();
     let site = tree.path().join("site");

@@ -1,11 +1,18 @@
 //! File systems that real programs made.
 
-use crate::world::{Memory, assert_same, contents, directory, open, run, text, wait, write};
+use crate::world::{FAT, Memory, assert_same, contents, directory, open, run, text, wait, write};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 use ukvm_storage::{Entry, File, Format, Store};
+
+ukvm_tests::tests! {
+    every_size_of_fat_is_read .needs(FAT);
+    names_match_whatever_their_case .needs(FAT);
+    dates_are_those_of_the_directory .needs(FAT);
+    fragments_are_put_together .needs(FAT);
+}
 
 /// The sizes of FAT, each with that of the disk and of a cluster in bytes.
 pub(crate) const KINDS: [(&str, u64, u64); 3] =
@@ -41,7 +48,6 @@ fn file(store: &Store<Memory>, path: &str) -> File {
     }
 }
 
-#[test]
 fn every_size_of_fat_is_read() {
     let directory = directory();
     let tree = directory.path();
@@ -63,7 +69,6 @@ fn every_size_of_fat_is_read() {
     }
 }
 
-#[test]
 fn names_match_whatever_their_case() {
     let directory = directory();
     let tree = directory.path();
@@ -86,7 +91,6 @@ fn names_match_whatever_their_case() {
     assert_eq!(names, ["\u{c4}pfel.TXT"]);
 }
 
-#[test]
 fn dates_are_those_of_the_directory() {
     let directory = directory();
     let tree = directory.path();
@@ -97,7 +101,6 @@ fn dates_are_those_of_the_directory() {
     assert_eq!(file(&store, "dated").modified(), Some(1_234_567_890));
 }
 
-#[test]
 fn fragments_are_put_together() {
     let directory = directory();
     let tree = directory.path();

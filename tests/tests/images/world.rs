@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 use ukvm_storage::{Device, Entry, Listed, OpenError, ReadFailed, Store};
+use ukvm_tests::suite::Need;
+
+/// What images with FAT are made, looked at and changed with.
+pub(crate) const FAT: &[Need] =
+    &[Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Program("mdel"), Need::Program("fsck.vfat")];
 
 /// Waits for a future that waits for nothing but devices in memory.
 pub(crate) use embassy_futures::block_on as wait;

@@ -1,10 +1,24 @@
 //! File systems that are cut short, damaged, or made to do harm.
 
 use crate::fat::{KINDS, image};
-use crate::world::{Memory, Random, directory, open, read_all, refusal, wait, write};
+use crate::world::{FAT, Memory, Random, directory, open, read_all, refusal, wait, write};
 use std::cell::RefCell;
 use ukvm_storage::fat::{Clock, OpenOptions, Volume};
 use ukvm_storage::{Device, OpenError, ReadFailed, Store, WritableDevice, WriteFailed};
+
+ukvm_tests::tests! {
+    a_disk_smaller_than_its_file_system .needs(FAT);
+    sizes_and_clusters_that_lie .needs(FAT);
+    chains_that_go_in_circles .needs(FAT);
+    directories_inside_themselves .needs(FAT);
+    directories_that_go_on_in_one_another .needs(FAT);
+    files_with_clusters_in_common .needs(FAT);
+    names_that_lead_out .needs(FAT);
+    boot_sectors_that_are_none .needs(FAT);
+    an_index_has_a_limit .needs(FAT);
+    a_disk_that_cannot_be_read_is_an_error .needs(FAT);
+    random_damage_is_survived .needs(FAT);
+}
 
 /// A file system of each kind, with a few files.
 fn images() -> [Vec<u8>; 3] {
@@ -45,7 +59,6 @@ fn set_link(bytes: &mut [u8], cluster: usize, next: u32) {
     }
 }
 
-#[test]
 fn a_disk_smaller_than_its_file_system() {
     for bytes in images() {
         let cut = bytes.len() / 2;
@@ -57,7 +70,6 @@ fn a_disk_smaller_than_its_file_system() {
     }
 }
 
-#[test]
 fn sizes_and_clusters_that_lie() {
     for bytes in images() {
         let user = entry(&bytes, b"USER       ");
@@ -81,7 +93,6 @@ fn sizes_and_clusters_that_lie() {
     }
 }
 
-#[test]
 fn chains_that_go_in_circles() {
     for bytes in images().into_iter().skip(1) {
         let user = entry(&bytes, b"USER       ");
@@ -119,7 +130,6 @@ fn fill_directory(bytes: &mut [u8]) {
     }
 }
 
-#[test]
 fn directories_inside_themselves() {
     for mut bytes in images() {
         let home = entry(&bytes, b"HOME       ");
@@ -133,7 +143,6 @@ fn directories_inside_themselves() {
     }
 }
 
-#[test]
 fn directories_that_go_on_in_one_another() {
     // Each of them starts somewhere in one long chain of deleted entries, and would be read to its end.
     let directory = directory();
@@ -155,7 +164,6 @@ fn directories_that_go_on_in_one_another() {
     assert!(reason.contains("longer than the disk"), "{reason}");
 }
 
-#[test]
 fn files_with_clusters_in_common() {
     let directory = directory();
     let tree = directory.path();
@@ -176,7 +184,6 @@ fn files_with_clusters_in_common() {
     assert!(reason.contains("its files are longer than the disk"), "{reason}");
 }
 
-#[test]
 fn names_that_lead_out() {
     for bytes in images() {
         // In the long name, whose checksum is that of the short one alone: it does not count then.
@@ -212,7 +219,6 @@ fn names_that_lead_out() {
     }
 }
 
-#[test]
 fn boot_sectors_that_are_none() {
     for mut bytes in images() {
         bytes[510] = 0;
@@ -230,7 +236,6 @@ fn boot_sectors_that_are_none() {
     }
 }
 
-#[test]
 fn an_index_has_a_limit() {
     let directory = directory();
     for number in 0..400 {
@@ -241,7 +246,6 @@ fn an_index_has_a_limit() {
     assert_eq!(refused, OpenError::TooMany { limit: 20_000 });
 }
 
-#[test]
 fn a_disk_that_cannot_be_read_is_an_error() {
     let [_, bytes, _] = images();
     let user = entry(&bytes, b"USER       ") as u64;
@@ -296,7 +300,6 @@ impl Clock for Never {
     }
 }
 
-#[test]
 fn random_damage_is_survived() {
     let mut random = Random::default();
     for bytes in images() {
