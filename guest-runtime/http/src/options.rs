@@ -44,7 +44,7 @@ impl Options {
             };
             if name != "--timeout" {
                 let known = NetworkOptions::KNOWN;
-                return Err(format!("`{argument}` is not known here: use {known} or --timeout"));
+                return Err(format!("`{argument}` is not known here: use one of {known}, --timeout"));
             }
             let Some(value) = value.or_else(|| others.next()) else {
                 return Err(format!("{name} needs a value: add it behind {name}"));
@@ -80,7 +80,8 @@ mod tests {
         let error = |arguments: &[&'static str]| Options::parse(arguments.iter().copied()).unwrap_err();
         assert_eq!(
             error(&["--timout=3"]),
-            "`--timout=3` is not known here: use --ip, --gateway, --port, --max-connections or --timeout"
+            "`--timout=3` is not known here: \
+             use one of --ip, --hostname, --gateway, --dns, --port, --max-connections, --timeout"
         );
         assert_eq!(error(&["--timeout"]), "--timeout needs a value: add it behind --timeout");
         for value in ["0", "86401", "-1", "soon", ""] {

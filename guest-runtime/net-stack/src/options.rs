@@ -84,7 +84,7 @@ impl Options {
         match others.first() {
             None => Ok(options),
             Some(other) => {
-                Err(OptionsError(alloc::format!("`{other}` is not known here: use {}", Self::KNOWN)))
+                Err(OptionsError(alloc::format!("`{other}` is not known here: use one of {}", Self::KNOWN)))
             }
         }
     }
