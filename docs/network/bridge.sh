@@ -1,6 +1,6 @@
 #!/bin/sh
 # A bridge that has the host's network card and a TAP interface as its ports, so that a guest is a machine on the local network.
-# The bridge takes over the addresses and the default route of the card, and gives them back at the end.
+# The bridge takes over the addresses and the default route of the card, and gives them back at the end. Other routes by the card are lost.
 #
 # Run as root: UPLINK=eth0 ./bridge.sh up, and later: UPLINK=eth0 ./bridge.sh down
 set -eu
@@ -10,6 +10,11 @@ BRIDGE=${BRIDGE:-br0}
 TAP=${TAP:-tap0}
 # Who may attach a guest to the TAP interface without being root.
 OWNER=${OWNER:-${SUDO_USER:-root}}
+
+# Whether there is an interface $1.
+exists() {
+    ip link show dev "$1" >/dev/null 2>&1
+}
 
 # Moves the IPv4 addresses and the default route of $1 to $2. IPv6 finds its own anew.
 move_addresses() {
@@ -37,10 +42,15 @@ up)
     ip link set "$TAP" up
     ;;
 down)
-    ip tuntap delete "$TAP" mode tap
-    ip link set "$UPLINK" nomaster
-    move_addresses "$BRIDGE" "$UPLINK"
-    ip link delete "$BRIDGE"
+    if exists "$TAP"; then
+        # Also where a guest is attached to it.
+        ip link delete "$TAP"
+    fi
+    if exists "$BRIDGE"; then
+        ip link set "$UPLINK" nomaster
+        move_addresses "$BRIDGE" "$UPLINK"
+        ip link delete "$BRIDGE"
+    fi
     ;;
 *)
     echo "usage: UPLINK=eth0 $0 up|down" >&2

@@ -16,6 +16,11 @@ GUEST_PORT=${GUEST_PORT:-80}
 # Who may attach a guest to the TAP interface without being root.
 OWNER=${OWNER:-${SUDO_USER:-root}}
 
+# Whether there is an interface $1.
+exists() {
+    ip link show dev "$1" >/dev/null 2>&1
+}
+
 # Whether packets that come in by the interface $1 are passed on.
 forward() {
     echo "$2" >"/proc/sys/net/ipv4/conf/$1/forwarding"
@@ -34,7 +39,7 @@ up)
 table ip ukvm {
     chain incoming {
         type nat hook prerouting priority dstnat;
-        iifname "$UPLINK" tcp dport $PORT dnat to $GUEST:$GUEST_PORT
+        iifname "$UPLINK" fib daddr type local tcp dport $PORT dnat to $GUEST:$GUEST_PORT
     }
     chain outgoing {
         type nat hook postrouting priority srcnat;
@@ -44,10 +49,17 @@ table ip ukvm {
 RULES
     ;;
 down)
-    nft delete table ip ukvm
-    before=$(ip link show "$TAP" | sed -n 's/.*alias forwarding was //p')
-    ip tuntap delete "$TAP" mode tap
-    forward "$UPLINK" "${before:-1}"
+    if nft list table ip ukvm >/dev/null 2>&1; then
+        nft delete table ip ukvm
+    fi
+    if exists "$TAP"; then
+        before=$(ip link show dev "$TAP" | sed -n 's/.*alias forwarding was //p')
+        # Also where a guest is attached to it.
+        ip link delete "$TAP"
+        if [ -n "$before" ]; then
+            forward "$UPLINK" "$before"
+        fi
+    fi
     ;;
 *)
     echo "usage: UPLINK=eth0 $0 up|down" >&2

@@ -11,6 +11,11 @@ ADDRESS=${ADDRESS:-10.0.0.1/24}
 # Who may attach a guest to the TAP interface without being root.
 OWNER=${OWNER:-${SUDO_USER:-root}}
 
+# Whether there is an interface $1.
+exists() {
+    ip link show dev "$1" >/dev/null 2>&1
+}
+
 # Whether packets that come in by the interface $1 are passed on.
 forward() {
     echo "$2" >"/proc/sys/net/ipv4/conf/$1/forwarding"
@@ -27,9 +32,14 @@ up)
     forward "$UPLINK" 1
     ;;
 down)
-    before=$(ip link show "$TAP" | sed -n 's/.*alias forwarding was //p')
-    ip tuntap delete "$TAP" mode tap
-    forward "$UPLINK" "${before:-1}"
+    if exists "$TAP"; then
+        before=$(ip link show dev "$TAP" | sed -n 's/.*alias forwarding was //p')
+        # Also where a guest is attached to it.
+        ip link delete "$TAP"
+        if [ -n "$before" ]; then
+            forward "$UPLINK" "$before"
+        fi
+    fi
     ;;
 *)
     echo "usage: UPLINK=eth0 $0 up|down" >&2

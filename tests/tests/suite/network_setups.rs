@@ -105,6 +105,9 @@ fn a_bridge() {
         end(guest);
         script("bridge.sh", "down");
         assert_eq!(state(), before);
+        // Once more does nothing.
+        script("bridge.sh", "down");
+        assert_eq!(state(), before);
         assert!(!network::exists("tap0") && !network::exists("br0"));
     });
 }
@@ -118,6 +121,9 @@ fn a_routed_network() {
         peer.call("ip", &["route", "add", "10.0.0.0/24", "via", "192.168.9.1"]);
         curl(&peer, "10.0.0.2");
         end(guest);
+        script("routed.sh", "down");
+        assert_eq!(state(), before);
+        // Once more does nothing.
         script("routed.sh", "down");
         assert_eq!(state(), before);
         assert!(!network::exists("tap0"));
@@ -149,6 +155,9 @@ fn a_network_behind_the_hosts_address() {
         let run =
             run.args(["--ip", "10.0.0.2/24", "--gateway", "10.0.0.1", "--dns", "192.168.9.2", "one.example"]);
         let _ = run.finish().status(0).prints("servers: 192.168.9.2\none.example: 192.0.2.7\n");
+        script("nat.sh", "down");
+        assert_eq!(state(), before);
+        // Once more does nothing.
         script("nat.sh", "down");
         assert_eq!(state(), before);
         assert!(!network::exists("tap0"));

@@ -54,6 +54,13 @@ impl Request {
         self
     }
 
+    /// About the interface with this index.
+    pub(super) fn of_index(index: libc::c_int) -> Self {
+        let mut request = Self::default();
+        request.value[0] = u64::from(index.cast_unsigned());
+        request
+    }
+
     /// Makes the ioctl `number` on `fd`.
     ///
     /// # Safety

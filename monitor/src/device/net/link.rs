@@ -20,7 +20,6 @@ const MOST_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Link {
     socket: OwnedFd,
-    name: String,
     index: libc::c_int,
 }
 
@@ -47,7 +46,7 @@ impl Link {
         let mut request = Request::new(name);
         // SAFETY: the ioctl takes an `ifreq` and writes the index to it; every kind of socket knows it.
         unsafe { request.make(socket.as_raw_fd(), libc::SIOCGIFINDEX) }?;
-        Ok(Self { socket, name: name.into(), index: request.index() })
+        Ok(Self { socket, index: request.index() })
     }
 
     /// The descriptor that becomes readable at a change of any interface.
@@ -90,9 +89,12 @@ impl Link {
 
     /// Whether the interface is up and has a carrier; not if it is gone.
     pub(super) fn is_up(&self) -> bool {
-        let mut request = Request::new(&self.name);
-        // SAFETY: the ioctl takes an `ifreq` and writes the flags to it; every kind of socket knows it.
-        let asked = unsafe { request.make(self.fd(), libc::SIOCGIFFLAGS) };
+        // It may have another name by now.
+        let mut request = Request::of_index(self.index);
+        // SAFETY: the ioctl takes an `ifreq` with an index and writes the name to it; every kind of socket knows it.
+        let named = unsafe { request.make(self.fd(), libc::SIOCGIFNAME) };
+        // SAFETY: the ioctl takes an `ifreq` with a name and writes the flags to it.
+        let asked = named.and_then(|()| unsafe { request.make(self.fd(), libc::SIOCGIFFLAGS) });
         asked.is_ok() && request.flags() & PASSES == PASSES
     }
 }

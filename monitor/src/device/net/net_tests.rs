@@ -69,6 +69,22 @@ fn refused(config: &NetConfig) -> (ErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
+/// Gives an interface that is down another name.
+fn rename(name: &str, new: &str) {
+    // SAFETY: an ifreq of zeroes is a valid value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the member is of plain bytes, which any value fits.
+    for (to, from) in unsafe { &mut request.ifr_ifru.ifru_newname }.iter_mut().zip(new.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let interfaces = Interfaces::open().unwrap();
+    // SAFETY: the ioctl takes an ifreq with two names.
+    assert_eq!(unsafe { libc::ioctl(interfaces.fd(), libc::SIOCSIFNAME, &raw const request) }, 0);
+}
+
 fn set_up(name: &str, up: bool) {
     let interfaces = Interfaces::open().unwrap();
     let flags = interfaces.flags(name).unwrap().unwrap();
@@ -347,9 +363,19 @@ fn a_guest_that_asks_learns_of_the_link() {
         assert_eq!(rig.completions(1), [(8, Ok(0))]);
         rig.submit(Opcode::NetLink, 9, none, 0);
         assert_eq!(rig.completions(1), [(9, Ok(1))]);
+        // It is the same link by another name.
         rig.submit(Opcode::NetLink, 10, none, 1);
-        delete("tap0");
+        set_up("tap0", false);
+        rename("tap0", "tap1");
         assert_eq!(rig.completions(1), [(10, Ok(0))]);
+        rig.submit(Opcode::NetLink, 11, none, 0);
+        set_up("tap1", true);
+        assert_eq!(rig.completions(1), [(11, Ok(1))]);
+        rig.submit(Opcode::NetLink, 12, none, 1);
+        rig.advance();
+        assert_eq!(rig.taken(), []);
+        delete("tap1");
+        assert_eq!(rig.completions(1), [(12, Ok(0))]);
     });
 }
 
