@@ -149,7 +149,8 @@ impl Slaac {
         let preferred_until = prefix.preferred.end(now);
         let valid_until = prefix.valid.end(now);
         if let Some(known) = self.addresses.iter_mut().find(|address| address.prefix == network) {
-            known.on_link = prefix.on_link;
+            // Without the flag nothing is said about that (RFC 4861, section 6.3.4).
+            known.on_link |= prefix.on_link;
             known.preferred_until = preferred_until;
             if valid_until > known.valid_until || valid_until > now + SHORTEST_REST {
                 known.valid_until = valid_until;
@@ -263,13 +264,24 @@ impl Engine {
         let wanted: Vec<Ipv6Cidr> = slaac.addresses().map(Address::cidr).collect();
         let (router, mtu) = (slaac.router(), slaac.mtu);
         let applied = core::mem::take(&mut slaac.applied);
-        for cidr in applied.iter().filter(|cidr| !wanted.contains(cidr)) {
+        let find = |cidrs: &[Ipv6Cidr], wanted: &Ipv6Cidr| {
+            cidrs.iter().find(|cidr| cidr.address() == wanted.address()).copied()
+        };
+        for cidr in applied.iter().filter(|cidr| find(&wanted, cidr).is_none()) {
             self.remove_address(cidr.address());
         }
-        let (kept, new): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|cidr| applied.contains(cidr));
-        let added: Vec<Ipv6Cidr> = new.into_iter().filter(|cidr| self.add_address(*cidr)).collect();
+        let mut has = wanted;
+        has.retain(|cidr| match find(&applied, cidr) {
+            Some(before) => {
+                if before != *cidr {
+                    self.change_prefix(*cidr);
+                }
+                true
+            }
+            None => self.add_address(*cidr),
+        });
         if let Some(slaac) = &mut self.slaac {
-            slaac.applied = [kept, added].concat();
+            slaac.applied = has;
         }
         let default = Ipv6Cidr::new(Ipv6Address::UNSPECIFIED, 0);
         self.set_routes(Origin::Router, router.map(|router| (default.into(), router.into())));
@@ -287,6 +299,16 @@ impl Engine {
             self.assignment.note_change();
         }
         added
+    }
+
+    /// Another prefix length for an address that the interface has. What is on it goes on.
+    fn change_prefix(&mut self, cidr: Ipv6Cidr) {
+        self.interface.update_ip_addrs(|addresses| {
+            if let Some(known) = addresses.iter_mut().find(|known| known.address() == cidr.address().into()) {
+                *known = cidr.into();
+            }
+        });
+        self.assignment.note_change();
     }
 
     /// Takes an address from the interface. What was on it ends.

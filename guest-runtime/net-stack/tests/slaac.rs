@@ -2,6 +2,7 @@
 
 mod world;
 
+use embedded_io_async::{Read, Write};
 use smoltcp::wire::Ipv6Address;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -87,6 +88,45 @@ fn an_advertisement_gives_an_address_a_router_and_dns_servers_at_once() {
         .map(|(_, f)| f[62..78].to_vec())
         .collect();
     assert!(asked.contains(&ROUTER.octets().to_vec()), "{asked:x?}");
+}
+
+#[test]
+fn connections_go_on_whatever_is_said_about_what_is_on_the_link() {
+    const AUTONOMOUS: u8 = 0x40;
+    // The router is stack 0 itself, so that it is reached where nothing is said to be on the link.
+    let router: Ipv6Address = "fe80::ff:fe00:1".parse().unwrap();
+    let mut world = World::with(|side, config| {
+        config.addresses = vec![format!("10.0.0.{}/24", side + 1).parse().unwrap()];
+        config.slaac = side == 1;
+        if side == 0 {
+            config.addresses.push("2001:db8::1/64".parse().unwrap());
+        }
+    });
+    let say = |world: &mut World, flags: u8| {
+        let option = prefix("2001:db8::", 64, flags, FOREVER, FOREVER);
+        hear(world, &advertisement(router, 0, 1800, &[&option]));
+        addresses(world)
+    };
+    assert_eq!(say(&mut world, AUTONOMOUS), ["2001:db8::ff:fe00:2/128"]);
+    world.run(sleep(Duration::from_secs(2)));
+    let listener = world.stacks[0].listen(7, TcpOptions::default()).unwrap();
+    let stack = world.stacks[1].clone();
+    let (mut client, mut server) = world.run(async move {
+        let peer = endpoint("[2001:db8::1]:7");
+        let client = TcpStream::connect(&stack, peer, TcpOptions::default()).await.unwrap();
+        (client, listener.accept().await.0)
+    });
+    let sent = watch(&mut world);
+    // A flag that is set says that it is on the link; one that is not says nothing.
+    assert_eq!(say(&mut world, BOTH), ["2001:db8::ff:fe00:2/64"]);
+    assert_eq!(say(&mut world, AUTONOMOUS), ["2001:db8::ff:fe00:2/64"]);
+    world.run(async move {
+        client.write_all(b"hello").await.unwrap();
+        server.read_exact(&mut [0; 5]).await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+    });
+    let is_check = |frame: &[u8]| is_icmpv6(frame, 135) && frame[22..38] == [0; 16];
+    assert!(!sent.borrow().iter().any(|(_, frame)| is_check(frame)), "the address is checked again");
 }
 
 #[test]
