@@ -3,10 +3,9 @@
 use crate::{executor, time};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use std::collections::hash_map::RandomState;
+use rustix::rand::GetRandomFlags;
 use std::error::Error;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 use ukvm_host_net::tap;
 use ukvm_net_stack::{Config, HEADER_SIZE, Link, Offloads, Outgoing, Stack, Wire};
@@ -31,8 +30,9 @@ pub fn open(name: &str, mac: [u8; 6], config: &Config) -> Result<Stack, Box<dyn 
     tap::receive_offloaded(&tap)?;
     let offloads = Offloads { checksum: true, tso4: true, tso6: true, large_buffers: LARGE };
     let link = Link { mac, mtu, buffers: BATCH, offloads };
-    // The keys of a hash map come from the kernel's random numbers.
-    let seed = RandomState::new().build_hasher().finish();
+    let mut seed = [0; 32];
+    // So few bytes come all at once (getrandom(2)).
+    rustix::rand::getrandom(&mut seed, GetRandomFlags::empty())?;
     let (stack, wire) = Stack::new(&link, config, seed, time::monotonic)?;
     executor::drive(Driver { tap, wire, packet: vec![0; LARGEST], held: None });
     Ok(stack)

@@ -100,14 +100,15 @@ impl Engine {
     pub(crate) fn new(
         link: &Link,
         config: &Config,
-        seed: u64,
+        seed: [u8; 32],
         clock: fn() -> core::time::Duration,
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let mac = EthernetAddress(link.mac);
         let mut transmit = Transmit::new(link);
         let now = instant(clock());
-        let mut interface = interface::new(mac, &mut transmit, seed, now);
+        let mut random = Random::new(seed);
+        let mut interface = interface::new(mac, &mut transmit, random.next(), now);
         let has_ipv6 = link.mtu >= IPV6_MIN_MTU;
         if config.slaac && !has_ipv6 {
             return Err(ConfigError::SmallMtu(link.mtu));
@@ -127,9 +128,7 @@ impl Engine {
             config.max_connections.unwrap_or(usize::MAX),
             config.buffer_memory.unwrap_or(usize::MAX),
         );
-        // Not the seed itself, from which the sequence numbers come.
-        let mut random = Random::new(seed ^ 0x9e37_79b9_7f4a_7c15);
-        let assignment = Assignment::new(link, config, now, Random::new(random.next()));
+        let assignment = Assignment::new(link, config, now, random.fork());
         let mut engine = Self {
             interface,
             mac,

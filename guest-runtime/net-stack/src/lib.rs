@@ -76,7 +76,7 @@ pub use wire::{Outgoing, Wire};
 pub struct Stack(engine::Shared);
 
 impl Stack {
-    /// A stack on `link`, and its driver's end. `seed` should be random and secret: sequence numbers and ports come from
+    /// A stack on `link`, and its driver's end. `seed` must be random and secret: all random numbers of the stack come from
     /// it. `clock` is monotonic.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Stack {
     pub fn new(
         link: &Link,
         config: &Config,
-        seed: u64,
+        seed: [u8; 32],
         clock: fn() -> Duration,
     ) -> Result<(Self, Wire), ConfigError> {
         let engine = Rc::new(RefCell::new(engine::Engine::new(link, config, seed, clock)?));

@@ -86,12 +86,11 @@ impl Stack {
             // The rest is for what the program does with its connections.
             heap.saturating_sub(buffers.memory()) / 4 * 3
         });
-        let mut seed = [0; 8];
+        let mut seed = [0; 32];
         entropy::fill(&mut seed);
         let link = buffers.link(&info);
         let (stack, wire) =
-            ukvm_net_stack::Stack::new(&link, &config, u64::from_ne_bytes(seed), time::monotonic)
-                .map_err(OpenError::Config)?;
+            ukvm_net_stack::Stack::new(&link, &config, seed, time::monotonic).map_err(OpenError::Config)?;
         OPENED.with(|opened| *opened |= bit);
         let tells_link = info.features & ukvm_abi::net::LINK_STATE != 0;
         device::drive(handle, &buffers, tells_link, wire);

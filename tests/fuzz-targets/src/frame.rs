@@ -120,7 +120,7 @@ impl World {
             ..Config::default()
         };
         let link = Link { mac: OWN_MAC.0, mtu, buffers: BUFFERS, offloads: Offloads::default() };
-        let (stack, wire) = Stack::new(&link, &config, 42, || NOW.get()).expect("a good configuration");
+        let (stack, wire) = Stack::new(&link, &config, [42; 32], || NOW.get()).expect("a good configuration");
         let tasks = tasks(&stack);
         Self { stack, wire, mtu, tasks, unsent: Vec::new(), conversations: BTreeMap::new(), question: None }
     }

@@ -40,7 +40,7 @@ impl World {
             ..Config::default()
         };
         let link = Link { mac: OWN_MAC.0, mtu: 1500, buffers: BUFFERS, offloads: Offloads::default() };
-        let (stack, wire) = Stack::new(&link, &config, 42, || NOW.get()).expect("a good configuration");
+        let (stack, wire) = Stack::new(&link, &config, [42; 32], || NOW.get()).expect("a good configuration");
         Self { stack, wire, unsent: Vec::new(), transaction: 0 }
     }
 

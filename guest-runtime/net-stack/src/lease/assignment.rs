@@ -47,7 +47,7 @@ impl Assignment {
             identity,
             claims: own.iter().map(|cidr| Claim::new(cidr.address(), Source::Config, now)).collect(),
             own,
-            client: config.dhcp.then(|| Client::new(now, Random::new(random.next()))),
+            client: config.dhcp.then(|| Client::new(now, random.fork())),
             lease: None,
             dns_servers: Vec::new(),
             is_link_up: true,

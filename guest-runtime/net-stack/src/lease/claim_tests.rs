@@ -11,12 +11,12 @@ fn seconds(seconds: f64) -> Instant {
 
 /// Shows a claim an ARP packet of `OTHER`.
 fn look(claim: &mut Claim, now: Instant, sender: Ipv4Address, target: Ipv4Address) -> Verdict {
-    claim.look(now, OTHER, sender, target, &mut Random::new(2))
+    claim.look(now, OTHER, sender, target, &mut Random::new([2; 32]))
 }
 
 /// Lets time pass until `end`; what was sent, and when in milliseconds.
 fn pass(claim: &mut Claim, end: Instant) -> Vec<(i64, Notice)> {
-    let mut random = Random::new(1);
+    let mut random = Random::new([1; 32]);
     let mut sent = Vec::new();
     while let Some(next) = claim.deadline().filter(|next| *next <= end) {
         sent.extend(claim.poll(next, &mut random).map(|notice| (next.total_millis(), notice)));

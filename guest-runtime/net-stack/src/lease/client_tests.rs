@@ -12,7 +12,7 @@ fn at(seconds: f64) -> Instant {
 }
 
 fn client() -> Client {
-    Client::new(Instant::ZERO, Random::new(3))
+    Client::new(Instant::ZERO, Random::new([3; 32]))
 }
 
 fn grant(address: Ipv4Address, duration: Option<u64>) -> Grant {
@@ -52,7 +52,7 @@ fn offered(client: &mut Client, now: Instant, server: Ipv4Address) -> Question {
 
 /// A client with a lease of so many seconds since `now`.
 fn bound_for(now: Instant, duration: Option<u64>, renewal: Option<u64>, rebinding: Option<u64>) -> Client {
-    let mut client = Client::new(now, Random::new(3));
+    let mut client = Client::new(now, Random::new([3; 32]));
     offered(&mut client, now, SERVER);
     let mut answer = answer(&client, Kind::Ack, Some(SERVER));
     answer.grant = Some(Grant {

@@ -208,7 +208,7 @@ fn stack(side: usize, offloads: Offloads, change: &impl Fn(usize, &mut Config)) 
     }
     change(side, &mut config);
     let link = Link { mac: mac(side), mtu: MTU, buffers: BUFFERS, offloads };
-    Stack::new(&link, &config, 42 + side as u64, now).unwrap()
+    Stack::new(&link, &config, [42 + side as u8; 32], now).unwrap()
 }
 
 fn run_tasks() -> bool {
