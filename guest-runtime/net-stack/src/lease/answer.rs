@@ -239,6 +239,8 @@ impl Options {
             let routers = self.addresses(option::ROUTER).filter(|router| is_host(*router));
             on_link.extend(routers.map(|router| Ipv4Cidr::new(router, 32)));
         }
+        // What the prefix has in it as it was given takes no shorter one.
+        on_link.retain(|network| !own.contains_subnet(network));
         let own = on_link.into_iter().fold(own, with_network);
         routes.retain(|LeaseRoute { gateway, .. }| {
             own.contains_addr(gateway)
@@ -299,7 +301,9 @@ fn with_network(own: Ipv4Cidr, network: Ipv4Cidr) -> Ipv4Cidr {
     let (address, other) = (own.address(), network.address());
     let common = (address.to_bits() ^ other.to_bits()).leading_zeros() as u8;
     let mut length = common.min(network.prefix_len()).min(own.prefix_len());
-    while length >= LEAST_SHORTENED && (is_edge(address, length) || is_edge(other, length)) {
+    // A host, as a gateway is one, must not be at the edge; the address of a network may be.
+    let is_one = network.prefix_len() == 32;
+    while length >= LEAST_SHORTENED && (is_edge(address, length) || is_one && is_edge(other, length)) {
         length -= 1;
     }
     if length >= LEAST_SHORTENED.min(own.prefix_len()) { Ipv4Cidr::new(address, length) } else { own }

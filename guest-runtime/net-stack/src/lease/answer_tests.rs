@@ -243,6 +243,32 @@ fn gateways_on_the_link_are_reached_from_an_address_of_its_own() {
 }
 
 #[test]
+fn networks_on_the_link_shorten_the_prefix_by_no_more_than_they_take() {
+    let own = |prefix: u8, network: Ipv4Cidr| {
+        let mask = Ipv4Cidr::new(OWN, prefix).netmask().octets();
+        let length = network.prefix_len();
+        let mut route = vec![length];
+        route.extend(&network.address().octets()[..usize::from(length.div_ceil(8))]);
+        route.extend([0; 4]);
+        let options = [(option::SUBNET_MASK, &mask[..]), (option::CLASSLESS_ROUTES, &route)];
+        let mut bytes = message(&[&[ACK, FROM, HOUR][..], &options].concat());
+        bytes[16..20].copy_from_slice(&[10, 0, 3, 5]);
+        parse(&bytes).unwrap().grant.unwrap().lease.address.prefix_len()
+    };
+    let network =
+        |third: u8, last: u8, length: u8| Ipv4Cidr::new(Ipv4Address::new(10, 0, third, last), length);
+    // Those that are in it already.
+    for inside in [network(3, 0, 24), network(3, 128, 25), network(3, 255, 32), network(3, 0, 32)] {
+        assert_eq!(own(24, inside), 24, "{inside}");
+    }
+    assert_eq!(own(24, network(2, 0, 24)), 23);
+    assert_eq!(own(24, network(0, 0, 22)), 22);
+    assert_eq!(own(32, network(3, 0, 24)), 24);
+    // A host at the edge could not be a gateway.
+    assert_eq!(own(32, network(3, 7, 32)), 28);
+}
+
+#[test]
 fn names_that_are_none_are_not_taken() {
     for name in [&b"a b"[..], b"", b".", b"a..b", b"\xff", b"<script>", b"x\n", &[b'a'; 64]] {
         assert_eq!(lease(&[(option::HOST_NAME, name)]).host_name, None, "{name:?}");
