@@ -163,7 +163,12 @@ impl Engine {
 
     /// Another host has the address of a check.
     fn duplicate(&mut self, index: usize, other: EthernetAddress) {
-        let address = self.checks.0[index].cidr.address();
+        let Check { cidr, stage, other: known } = self.checks.0[index];
+        if known.is_some() && matches!(stage, Stage::Waiting(_)) {
+            // That is no news, whoever it is this time, and must not put off the next question.
+            return;
+        }
+        let address = cidr.address();
         if self.interface.has_ip_addr(address) {
             self.interface
                 .update_ip_addrs(|addresses| addresses.retain(|cidr| cidr.address() != address.into()));

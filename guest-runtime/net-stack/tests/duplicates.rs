@@ -120,6 +120,36 @@ fn an_address_that_another_host_has_is_given_up_and_told_of() {
 }
 
 #[test]
+fn who_repeats_that_an_address_is_taken_changes_nothing() {
+    let mut world = World::new();
+    let changes = Rc::new(RefCell::new(Vec::new()));
+    let (stack, seen) = (world.stacks[1].clone(), changes.clone());
+    spawn(async move {
+        let mut known = stack.configuration();
+        loop {
+            known = stack.changed(&known).await;
+            seen.borrow_mut().push(known.conflicts.clone());
+        }
+    });
+    world.inject(1, answer(STACK).to_frame());
+    // Not when it is asked about again, after a minute.
+    for second in 0..58 {
+        world.run(sleep(Duration::from_secs(1)));
+        for message in [answer(STACK), question(STACK)] {
+            let from_mac = [2, 0, 0, 0, 8, second];
+            world.inject(1, Message { from_mac, ..message }.to_frame());
+        }
+    }
+    world.run(sleep(Duration::from_secs(1)));
+    let seen = changes.take();
+    let [conflicts] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!(conflicts[0].other, OTHER);
+    assert!(!has(&world, STACK));
+    world.run(sleep(Duration::from_secs(4)));
+    assert!(has(&world, STACK), "the next question was put off");
+}
+
+#[test]
 fn what_proves_nothing_takes_no_address() {
     type Change = fn(&mut Message);
     let changes: [(&str, Message, Change); 7] = [
