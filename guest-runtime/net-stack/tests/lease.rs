@@ -473,6 +473,31 @@ fn a_static_address_of_somebody_else_is_given_up_and_the_others_work() {
     assert_eq!(v4(&world.stacks[1].configuration()), NONE);
 }
 
+#[test]
+fn who_has_an_address_that_was_given_up_reaches_the_others() {
+    let mut world = World::new();
+    world.run(sleep(Duration::from_millis(50)));
+    world.restart(1, |side, config| {
+        same_address(side, config);
+        config.addresses.push("10.0.0.7/24".parse().unwrap());
+    });
+    world.run(sleep(Duration::from_secs(1)));
+    assert_eq!(v4(&world.stacks[1].configuration()), [address(7)]);
+    let owner = UdpSocket::bind(&world.stacks[0], 7).unwrap();
+    let socket = UdpSocket::bind(&world.stacks[1], 7).unwrap();
+    let answered = Rc::new(RefCell::new(false));
+    let done = answered.clone();
+    spawn(async move {
+        owner.send_to(b"hello", endpoint("10.0.0.7:7")).await.unwrap();
+        let (_, peer) = socket.recv_from(&mut [0; 5]).await.unwrap();
+        socket.send_to(b"hello", peer).await.unwrap();
+        owner.recv_from(&mut [0; 5]).await.unwrap();
+        *done.borrow_mut() = true;
+    });
+    world.run(sleep(Duration::from_secs(1)));
+    assert!(*answered.borrow());
+}
+
 /// Gives both stacks the address of the first.
 fn same_address(_: usize, config: &mut Config) {
     config.addresses[0] = "10.0.0.1/24".parse().unwrap();

@@ -201,7 +201,8 @@ impl Engine {
             let Assignment { claims, random, .. } = &mut self.assignment;
             let claim = &mut claims[index];
             let address = claim.address;
-            contradicts |= sender == address;
+            // Whose address it is once this host has let go of it must still be found.
+            contradicts |= sender == address && claim.is_in_use();
             match claim.look(now, mac, sender, target, random) {
                 Verdict::Nothing => {}
                 Verdict::Reply => self.send_arp_reply(address, mac, Ipv4Address::UNSPECIFIED),
