@@ -26,6 +26,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(64);
 /// The least time between two requests for more time, where the lease is long enough for it (RFC 2131, section 4.4.5).
 const RENEWAL_WAIT: Duration = Duration::from_secs(60);
+/// The least time that a server may name until it is asked for more: it would be asked for ever as often as that.
+const LEAST_TIME: Duration = Duration::from_secs(2);
 /// How long to keep quiet after an address was declined (RFC 2131, section 3.1).
 const AFTER_DECLINE: Duration = Duration::from_secs(10);
 /// How often a server is asked for what it has offered before others are.
@@ -266,9 +268,9 @@ impl Client {
         self.state = if is_known { State::Bound(held) } else { State::Checking(held) };
     }
 
-    /// When to ask the same server for more time, and when any: what the server says, if that is before the end and in this order, else
-    /// half and seven eighths of the whole (RFC 2131, section 4.4.5), a little less so that hosts that started together do not
-    /// ask together for ever.
+    /// When to ask the same server for more time, and when any: what the server says, if that is before the end, in this order and
+    /// not less than [`LEAST_TIME`], else half and seven eighths of the whole (RFC 2131, section 4.4.5), a little less so that hosts
+    /// that started together do not ask together for ever.
     fn times(
         &mut self,
         whole: Duration,
@@ -278,10 +280,12 @@ impl Client {
         let usual = |random: &mut Random, time: Duration| random.between(time - time / 16, time);
         let (renewal, rebinding) = (renewal.map(Duration::from), rebinding.map(Duration::from));
         let rebind = rebinding
-            .filter(|&time| time < whole && renewal.is_none_or(|renewal| renewal < time))
+            .filter(|&time| {
+                (LEAST_TIME..whole).contains(&time) && renewal.is_none_or(|renewal| renewal < time)
+            })
             .unwrap_or_else(|| usual(&mut self.random, whole / 8 * 7));
         let renew = renewal
-            .filter(|&time| time < rebind && time > Duration::ZERO)
+            .filter(|&time| (LEAST_TIME..rebind).contains(&time))
             .unwrap_or_else(|| usual(&mut self.random, (whole / 2).min(rebind)));
         (renew, rebind)
     }
