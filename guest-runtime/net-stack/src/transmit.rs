@@ -58,6 +58,11 @@ impl Transmit {
         usize::from(self.link.mtu)
     }
 
+    /// The same where there is no limit but the link's.
+    pub(crate) fn full_mtu(&self) -> usize {
+        usize::from(self.full_mtu)
+    }
+
     /// Has frames carry no more than `mtu` bytes, or what the link carries, if that is less. Whether that is new.
     pub(crate) fn limit_mtu(&mut self, mtu: u32) -> bool {
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).min(self.full_mtu);

@@ -81,7 +81,8 @@ impl Engine {
     /// Sends a datagram from `port` and the local address that is given, or parks it; there must be a buffer to send from. `false`:
     /// it cannot be sent to there.
     pub(crate) fn send_datagram(&mut self, port: u16, bytes: &[u8], to: UdpMetadata) -> bool {
-        let mtu = self.transmit.mtu();
+        // The limit on the MTU may be lifted while the socket is kept.
+        let mtu = self.transmit.full_mtu();
         let (mut sockets, handle) = self.datagrams.sender.take().unwrap_or_else(|| sender(mtu));
         let socket: &mut Socket<'static> = sockets.get_mut(handle);
         socket.close();

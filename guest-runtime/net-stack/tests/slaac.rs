@@ -269,6 +269,22 @@ fn a_smaller_mtu_holds_for_what_is_sent_and_one_that_is_no_good_does_not() {
 }
 
 #[test]
+fn datagrams_grow_with_the_mtu() {
+    let mut world = world();
+    for (advertised, longest) in [(1280, 1252), (1500, 1472)] {
+        hear(&mut world, &advertisement(ROUTER, 0, 1800, &[&mtu(advertised)]));
+        let server = UdpSocket::bind(&world.stacks[0], 7).unwrap();
+        let client = UdpSocket::bind(&world.stacks[1], 0).unwrap();
+        world.run(async move {
+            for _ in 0..2 {
+                client.send_to(&vec![0; longest], endpoint("10.0.0.1:7")).await.unwrap();
+                assert_eq!(server.recv_from(&mut [0; 1500]).await.unwrap().0, longest);
+            }
+        });
+    }
+}
+
+#[test]
 fn odd_advertisements_are_not_believed() {
     let good = || {
         advertisement(
