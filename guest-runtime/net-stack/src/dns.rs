@@ -1,7 +1,8 @@
 //! Messages of DNS (RFC 1035): what is asked, and what an answer says to it.
 //!
-//! smoltcp's types read the wire and cannot be led astray by it: a pointer leads to an earlier place or nowhere. Here is what they leave
-//! to their user: whether a message answers the question at all, and which of its records do.
+//! smoltcp's types read the wire. Here is what they leave to their user: whether a message answers the question at all, which of its
+//! records do, and a bound on the work that a message can make. They follow as many pointers as there are, and with each name anew: an
+//! answer of 64 KiB could take seconds.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,6 +15,10 @@ use smoltcp::wire::{
 const LONGEST_LABEL: usize = 63;
 /// The most bytes of a name on the wire, lengths and end included (RFC 1035, section 2.3.4).
 const LONGEST_NAME: usize = 255;
+/// The most pointers that are followed for a name: one for each of its labels, and so more than anybody has a use for.
+const MOST_POINTERS: usize = LONGEST_NAME / 2;
+/// The most records of an answer that are looked at.
+const MOST_RECORDS: usize = 256;
 /// How many aliases may follow one another.
 const MOST_ALIASES: usize = 16;
 /// The most addresses that are taken from an answer.
@@ -38,6 +43,41 @@ impl Name {
         }
         bytes.push(0);
         (bytes.len() <= LONGEST_NAME).then_some(Self(bytes))
+    }
+
+    /// The name that `bytes` of a message begin with. `None` where it is not intact, or takes too many pointers.
+    fn read<'a>(mut message: &'a [u8], mut bytes: &'a [u8]) -> Option<Self> {
+        let mut name = Vec::new();
+        let mut pointers = 0;
+        loop {
+            match *bytes {
+                [0, ..] => {
+                    name.push(0);
+                    return Some(Self(name));
+                }
+                [length @ ..=0x3f, ref rest @ ..] => {
+                    let (label, rest) = rest.split_at_checked(length.into())?;
+                    name.push(length);
+                    name.extend_from_slice(label);
+                    if name.len() >= LONGEST_NAME {
+                        return None;
+                    }
+                    bytes = rest;
+                }
+                // They lead to what is before (RFC 1035, section 4.1.4), so not round.
+                [high @ 0xc0..=0xff, low, ..] if pointers < MOST_POINTERS => {
+                    pointers += 1;
+                    (message, bytes) =
+                        message.split_at_checked(u16::from_be_bytes([high & 0x3f, low]).into())?;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether two names are the same; case does not count (RFC 4343). No length of a label is a letter.
+    fn is(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
     }
 }
 
@@ -110,34 +150,40 @@ impl Query<'_> {
         let (records, question) = DnsQuestion::parse(packet.payload()).ok()?;
         let is_for_this = packet.question_count() == 1
             && question.type_ == self.kind.into()
-            && same(&packet, question.name, &self.name.0);
+            && Name::read(message, question.name).is_some_and(|name| name.is(self.name));
         if !is_for_this {
             return None;
         }
         Some(match code {
             DnsRcode::NXDomain => Answer::NoSuchName,
             DnsRcode::NoError if flags.contains(DnsFlags::TRUNCATED) => Answer::Truncated,
-            DnsRcode::NoError => self.addresses(&packet, records).map_or(Answer::Failed, Answer::Addresses),
+            DnsRcode::NoError => {
+                let count = usize::from(packet.answer_record_count());
+                self.addresses(message, records, count).map_or(Answer::Failed, Answer::Addresses)
+            }
             _ => Answer::Failed,
         })
     }
 
-    /// The addresses among the records; `None` where these are not intact.
-    fn addresses(self, packet: &DnsPacket<&[u8]>, mut bytes: &[u8]) -> Option<Vec<IpAddress>> {
+    /// The addresses among the first of `count` records; `None` where these are not intact.
+    fn addresses(self, message: &[u8], mut bytes: &[u8], count: usize) -> Option<Vec<IpAddress>> {
         let mut records = Vec::new();
-        for _ in 0..packet.answer_record_count() {
+        for _ in 0..count.min(MOST_RECORDS) {
             let (rest, record) = DnsRecord::parse(bytes).ok()?;
             bytes = rest;
-            if !matches!(record.data, DnsRecordData::Other(..)) {
-                records.push(record);
+            if !matches!(record.data, DnsRecordData::Other(..))
+                && let Some(name) = Name::read(message, record.name)
+            {
+                records.push((name, record.data));
             }
         }
-        let mut owner = &self.name.0[..];
+        let mut owner = self.name.clone();
         for _ in 0..=MOST_ALIASES {
-            let of_owner: Vec<_> = records.iter().filter(|record| same(packet, record.name, owner)).collect();
+            let of_owner: Vec<_> =
+                records.iter().filter(|(name, _)| name.is(&owner)).map(|(_, data)| data).collect();
             let addresses: Vec<IpAddress> = of_owner
                 .iter()
-                .filter_map(|record| match (self.kind, &record.data) {
+                .filter_map(|data| match (self.kind, data) {
                     (Kind::V4, DnsRecordData::A(address)) => Some((*address).into()),
                     (Kind::V6, DnsRecordData::Aaaa(address)) => Some((*address).into()),
                     _ => None,
@@ -145,12 +191,12 @@ impl Query<'_> {
                 .filter(IpAddress::is_unicast)
                 .take(MOST_ADDRESSES)
                 .collect();
-            let alias = of_owner.iter().find_map(|record| match record.data {
-                DnsRecordData::Cname(name) => Some(name),
+            let alias = of_owner.iter().find_map(|data| match data {
+                DnsRecordData::Cname(name) => Some(*name),
                 _ => None,
             });
             match alias {
-                Some(alias) if addresses.is_empty() => owner = alias,
+                Some(alias) if addresses.is_empty() => owner = Name::read(message, alias)?,
                 _ => return Some(addresses),
             }
         }
@@ -159,20 +205,6 @@ impl Query<'_> {
     }
 }
 
-/// Whether two names are the same; case does not count (RFC 4343). Nothing is the same as a name that is not intact.
-fn same(packet: &DnsPacket<&[u8]>, one: &[u8], other: &[u8]) -> bool {
-    let (mut one, mut other) = (packet.parse_name(one), packet.parse_name(other));
-    let mut length = 1;
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return true,
-            (Some(Ok(one)), Some(Ok(other))) if one.eq_ignore_ascii_case(other) => {
-                length += 1 + one.len();
-                if length > LONGEST_NAME {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-    }
-}
+#[cfg(test)]
+#[path = "dns_tests.rs"]
+mod tests;
