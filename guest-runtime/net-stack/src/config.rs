@@ -18,8 +18,8 @@ pub(crate) const IPV6_MIN_MTU: u16 = 1280;
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Unicast addresses with their prefix lengths, at most [`MAX_ADDRESSES`]. The link-local address of IPv6 that follows
-    /// from the hardware address comes by itself. The stack makes sure that nobody else on the link has those of IPv4: see
-    /// [`Configuration::conflicts`](crate::Configuration::conflicts).
+    /// from the hardware address comes by itself. The stack asks whether somebody else on the link has one of them, and does not use it
+    /// then: see [`Configuration::conflicts`](crate::Configuration::conflicts).
     pub addresses: Vec<IpCidr>,
     /// Whether to have a DHCP server give an IPv4 address, and what goes with it. Gateways that are named below count before those
     /// that it names.
