@@ -28,6 +28,20 @@ struct Noted {
     node: Node,
 }
 
+impl Noted {
+    /// The bytes that it takes with its key, about.
+    fn held(&self, key: &str) -> usize {
+        let node = match &self.node {
+            Node::Directory => 0,
+            Node::File(file) => file.held(),
+            Node::Link(target) => target.len(),
+        };
+        // Names that come in order leave the nodes of the tree with 6 of the 11 entries that each has room for.
+        let entry = size_of::<(Box<str>, Self)>() * 11 / 6;
+        entry + key.len() + self.name.as_deref().map_or(0, str::len) + node
+    }
+}
+
 /// What a path stands for.
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
@@ -91,25 +105,24 @@ impl Index {
     fn put(&mut self, key: &str, path: &str, node: Node) -> Result<(), Refused> {
         let name = path::name(path);
         let name = (name != path::name(key)).then(|| Box::from(name));
-        let held = match &node {
-            Node::Directory => 0,
-            Node::File(file) => file.held(),
-            Node::Link(target) => target.len(),
-        };
-        // Half as much again, as the nodes of a tree are rarely full.
-        self.held += size_of::<(Box<str>, Noted)>() * 3 / 2;
-        self.held += key.len() + name.as_deref().map_or(0, str::len) + held;
-        if self.held > self.limit {
+        let noted = Noted { name, node };
+        let before = self.nodes.get(key).map_or(0, |noted| noted.held(key));
+        let held = self.held - before + noted.held(key);
+        if held > self.limit {
             return Err(Refused::Full);
         }
-        self.nodes.insert(key.into(), Noted { name, node });
+        self.held = held;
+        self.nodes.insert(key.into(), noted);
         Ok(())
     }
 
     /// Forgets a path that is no directory.
     pub(crate) fn remove(&mut self, path: &str) {
-        if !matches!(self.get(path), Some(Node::Directory)) {
-            self.nodes.remove(path);
+        if matches!(self.get(path), Some(Node::Directory)) {
+            return;
+        }
+        if let Some(noted) = self.nodes.remove(path) {
+            self.held -= noted.held(path);
         }
     }
 

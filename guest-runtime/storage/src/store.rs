@@ -9,7 +9,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The bytes that an index may have unless the program says otherwise. A file takes about 130 and its path.
+/// The bytes that an index may have unless the program says otherwise. A file takes about 160 and its path.
 pub const INDEX_LIMIT: usize = 16 << 20;
 
 /// The format of an image.

@@ -227,6 +227,12 @@ fn an_index_has_a_limit() {
         refused.to_string(),
         "the disk holds more files than can be noted in 50000 bytes; allow for more"
     );
+    // What is replaced or left out takes no room.
+    let again = [entry("a/file", b""), link(EntryType::Fifo, "pipe", ""), entry("pipe", b"")].concat();
+    let image = [&again.repeat(1000)[..], &link(EntryType::Fifo, "pipe", ""), &END].concat();
+    let store = wait(Store::open_within(crate::world::Memory::new(image), 1000)).unwrap();
+    assert!(matches!(wait(store.find("a/file")), Ok(Some(Entry::File(_)))));
+    assert_eq!(wait(store.find("pipe")), Ok(None));
 }
 
 fn what_is_no_image_is_told_apart() {
