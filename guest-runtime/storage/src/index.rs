@@ -12,6 +12,10 @@ use core::ops::Bound;
 /// The most symbolic links on the way to a file, as on Linux (`MAXSYMLINKS`): more are a cycle.
 const MOST_LINKS: u32 = 40;
 
+/// The most components on the way to a file, those of all links included: as many as the longest path has. A few links with long
+/// targets could keep a lookup busy otherwise.
+const MOST_COMPONENTS: usize = 2048;
+
 /// Where the files of an image are. The root is not noted; every other directory is, also one that is only a part of names.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -47,7 +51,7 @@ impl Noted {
 pub(crate) enum Node {
     Directory,
     File(File),
-    /// A symbolic link, with its target as the archive has it.
+    /// A symbolic link, with its [plain](path::plain) target.
     Link(Box<str>),
 }
 
@@ -132,15 +136,20 @@ impl Index {
     }
 
     /// The path of the directory or file that `path` leads to, and that, after all links. Links that lead out of the tree, to nothing,
-    /// or in a circle are as if they were not there.
+    /// in a circle, or on a way that is [too long](MOST_COMPONENTS) are as if they were not there.
     pub(crate) fn resolve<'p>(&'p self, path: &'p str) -> Option<(&'p str, &'p Node)> {
         match self.get(path) {
             Some(Node::Link(_)) | None => {}
             Some(node) => return Some((path, node)),
         }
         let mut here = String::new();
-        let mut ahead: Vec<&str> = path.rsplit('/').collect();
-        let mut links = 0;
+        let mut ahead = Vec::new();
+        let (mut links, mut components) = (0, 0);
+        let mut go = |ahead: &mut Vec<&'p str>, path: &'p str| {
+            components += path.split('/').count();
+            (components <= MOST_COMPONENTS).then(|| ahead.extend(path.rsplit('/')))
+        };
+        go(&mut ahead, path)?;
         while let Some(component) = ahead.pop() {
             match component {
                 "" | "." => continue,
@@ -161,7 +170,7 @@ impl Index {
                         return None;
                     }
                     here.truncate(path::parent(&here).len());
-                    ahead.extend(target.rsplit('/'));
+                    go(&mut ahead, target)?;
                 }
             }
         }

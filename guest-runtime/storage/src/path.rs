@@ -19,6 +19,29 @@ pub(crate) fn confine(path: &str) -> Option<String> {
     Some(confined)
 }
 
+/// The target of a symbolic link without components that are empty or a dot, which lead nowhere. A slash at the beginning stays, as the
+/// target is absolute then, and one at the end, as it must be a directory then.
+pub(crate) fn plain(target: &str) -> String {
+    let mut plain = String::with_capacity(target.len());
+    if target.starts_with('/') {
+        plain.push('/');
+    }
+    let mut directory = false;
+    for component in target.split('/') {
+        directory = matches!(component, "" | ".");
+        if !directory {
+            if !plain.is_empty() && !plain.ends_with('/') {
+                plain.push('/');
+            }
+            plain.push_str(component);
+        }
+    }
+    if directory && !plain.is_empty() && !plain.ends_with('/') {
+        plain.push('/');
+    }
+    plain
+}
+
 /// Appends a component.
 pub(crate) fn push(path: &mut String, name: &str) {
     if !path.is_empty() {
@@ -58,6 +81,27 @@ mod tests {
             ("a/../../b", None),
         ] {
             assert_eq!(confine(given).as_deref(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn targets_are_as_short_as_they_can_be() {
+        for (given, expected) in [
+            ("", ""),
+            (".", ""),
+            ("./", ""),
+            ("/", "/"),
+            ("/./", "/"),
+            ("a", "a"),
+            ("./a", "a"),
+            (".//.//./a/././b", "a/b"),
+            ("a/", "a/"),
+            ("a/.", "a/"),
+            ("a//./", "a/"),
+            ("../a/..", "../a/.."),
+            ("//a", "/a"),
+        ] {
+            assert_eq!(plain(given), expected, "{given}");
         }
     }
 }

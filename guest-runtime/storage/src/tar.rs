@@ -104,7 +104,7 @@ fn note(index: &mut Index, entry: &ParsedEntry<'_>, start: u64, length: u64) -> 
         EntryType::Directory => Node::Directory,
         // Before there was a type for it, a slash at the end said so.
         EntryType::Regular if name.ends_with('/') => Node::Directory,
-        EntryType::Symlink => Node::Link(target()?.into()),
+        EntryType::Symlink => Node::Link(path::plain(target()?).into()),
         EntryType::Link => {
             let target = target()?;
             match path::confine(target).as_deref().and_then(|target| index.get(target)) {

@@ -17,6 +17,7 @@ ukvm_tests::tests! {
     what_cannot_be_read_is_named .needs(&[Need::Program("tar")]);
     a_name_cannot_be_a_directory_and_something_else;
     an_index_has_a_limit;
+    links_take_no_more_than_they_need;
     what_is_no_image_is_told_apart .needs(&[Need::Program("bzip2"), Need::Program("gzip"), Need::Program("tar"), Need::Program("xz")]);
     a_disk_that_cannot_be_read_is_an_error;
     random_damage_is_survived .needs(&[Need::Program("tar")]);
@@ -233,6 +234,30 @@ fn an_index_has_a_limit() {
     let store = wait(Store::open_within(crate::world::Memory::new(image), 1000)).unwrap();
     assert!(matches!(wait(store.find("a/file")), Ok(Some(Entry::File(_)))));
     assert_eq!(wait(store.find("pipe")), Ok(None));
+}
+
+fn links_take_no_more_than_they_need() {
+    // What leads nowhere is not noted.
+    let padded: Vec<u8> = (0..50)
+        .flat_map(|number| link(EntryType::Symlink, &format!("link {number}"), &("./".repeat(40) + "file")))
+        .collect();
+    let image = [&entry("file", b"x")[..], &padded, &END].concat();
+    let store = wait(Store::open_within(crate::world::Memory::new(image), 10_000)).unwrap();
+    assert_eq!(crate::world::contents(&store, "link 49"), b"x");
+    // A way of many links, each of which goes back and forth.
+    let chain = |turns: usize| {
+        let links = (0..30).flat_map(|number| {
+            let mut records = PaxBuilder::new();
+            records.linkpath(format!("{}{}", "d/../".repeat(turns), number + 1));
+            let header = extended(b'x', &records.finish());
+            [header, link(EntryType::Symlink, &number.to_string(), "")].concat()
+        });
+        let links: Vec<u8> = links.collect();
+        let ends = [entry("d/x", b""), entry("30", b"end")].concat();
+        open([&links[..], &ends, &END].concat()).unwrap()
+    };
+    assert_eq!(crate::world::contents(&chain(30), "0"), b"end");
+    assert_eq!(wait(chain(600).find("0")), Ok(None));
 }
 
 fn what_is_no_image_is_told_apart() {
