@@ -73,6 +73,10 @@ pub(crate) async fn read<D: Device>(device: &D, index: &mut Index) -> Result<(),
             }
             Ok(ParseEvent::GlobalExtensions { consumed, pax_data }) => {
                 check_global(pax_data).map_err(|reason| broken(reason.to_owned()))?;
+                // The parser drops what was there for a file, so that the next one would have the wrong name or size.
+                if !starts_with_global(bytes) {
+                    return Err(broken("an extended header belongs to no file".to_owned()).into());
+                }
                 offset += consumed as u64;
             }
             Ok(ParseEvent::End { .. }) => return Ok(()),
@@ -154,6 +158,14 @@ fn check_records(mut records: &[u8]) -> Result<(), &'static str> {
         records = &records[length..];
     }
     Ok(())
+}
+
+/// Whether the first header is one that is about all files after it, and none for the next file alone.
+fn starts_with_global(bytes: &[u8]) -> bool {
+    let (blocks, _) = bytes.as_chunks::<HEADER_SIZE>();
+    // A block of zeroes may precede it.
+    let first = blocks.iter().map(Header::from_bytes).find(|header| !header.is_empty());
+    first.is_some_and(|header| header.entry_type() == EntryType::XGlobalHeader)
 }
 
 /// Checks a header that is about all files after it. Comments and the like do not matter here; what would give every file the

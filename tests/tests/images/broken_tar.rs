@@ -168,6 +168,14 @@ fn headers_without_end_are_refused() {
     assert!(reason.contains("a global header gives all files one name or size"), "{reason}");
     // A comment, as git writes it, is no harm.
     assert!(open([&extended(b'g', b"16 comment=abcd\n")[..], &entry("x", b""), &END].concat()).is_ok());
+    // It comes before what belongs to one file, and not between that and the file.
+    let comment = extended(b'g', b"16 comment=abcd\n");
+    for pending in [extended(b'x', b"12 path=abc\n"), extended(b'L', b"abc\0"), extended(b'K', b"abc\0")] {
+        let reason = refusal([&pending[..], &comment, &entry("x", b""), &END].concat());
+        assert!(reason.contains("broken at byte 0: an extended header belongs to no file"), "{reason}");
+        let sound = [&[0; 512][..], &comment, &pending, &entry("x", b""), &END].concat();
+        assert!(open([&entry("first", b"")[..], &sound].concat()).is_ok());
+    }
     // Zeroes between entries do not add up to anything.
     let zeroes = [&[0; 512][..], &entry("x", b"")].concat().repeat(2000);
     assert!(open([&entry("first", b"")[..], &zeroes, &END].concat()).is_ok());
