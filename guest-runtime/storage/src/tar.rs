@@ -60,6 +60,7 @@ pub(crate) async fn read<D: Device>(device: &D, index: &mut Index) -> Result<(),
                 let start = offset + consumed as u64;
                 let length = contents(&entry);
                 let name = || String::from_utf8_lossy(&entry.path).into_owned();
+                check_sizes(&bytes[..consumed]).map_err(|reason| broken(reason.to_owned()))?;
                 check_records(entry.pax.unwrap_or_default()).map_err(|reason| broken(reason.to_owned()))?;
                 let padded = length.checked_next_multiple_of(HEADER_SIZE as u64);
                 offset = match padded.and_then(|padded| start.checked_add(padded)) {
@@ -72,6 +73,7 @@ pub(crate) async fn read<D: Device>(device: &D, index: &mut Index) -> Result<(),
                 return Err(TarError::Sparse(String::from_utf8_lossy(&entry.path).into_owned()).into());
             }
             Ok(ParseEvent::GlobalExtensions { consumed, pax_data }) => {
+                check_sizes(&bytes[..consumed]).map_err(|reason| broken(reason.to_owned()))?;
                 check_global(pax_data).map_err(|reason| broken(reason.to_owned()))?;
                 // The parser drops what was there for a file, so that the next one would have the wrong name or size.
                 if !starts_with_global(bytes) {
@@ -129,7 +131,11 @@ fn note(index: &mut Index, entry: &ParsedEntry<'_>, start: u64, length: u64) -> 
         EntryType::Other(b'V') => return Ok(()),
         EntryType::Other(b'D') => Node::Directory,
         EntryType::Other(b'M') => return Err(TarError::Volumes(name.to_owned()).into()),
-        _ => Node::File(File::new(&path, vec![Run { offset: 0, start }], length, Some(entry.mtime))),
+        _ => {
+            // A time before 1970 looks like one that is farther away than any clock goes.
+            let modified = Some(entry.mtime).filter(|seconds| i64::try_from(*seconds).is_ok());
+            Node::File(File::new(&path, vec![Run { offset: 0, start }], length, modified))
+        }
     };
     index.insert(&path, &path, node).map_err(|refused| match refused {
         Refused::Conflict => TarError::Conflict(name.to_owned()).into(),
@@ -141,6 +147,22 @@ fn text(bytes: &[u8]) -> Result<&str, TarError> {
     core::str::from_utf8(bytes).map_err(|_| TarError::NotUnicode(String::from_utf8_lossy(bytes).into_owned()))
 }
 
+/// Checks the sizes in headers and the contents of all but the last: the parser drops what of a number in base 256 is above 64 bits.
+fn check_sizes(mut bytes: &[u8]) -> Result<(), &'static str> {
+    while let Some((block, rest)) = bytes.split_first_chunk::<HEADER_SIZE>() {
+        let header = Header::from_bytes(block);
+        // 12 bytes, of which the first one has the sign and the mark (GNU tar manual, "Basic Tar Format").
+        let size = &header.as_ustar().size;
+        if size[0] & 0x80 != 0 && size[..4] != [0x80, 0, 0, 0] {
+            return Err("a size is negative, or larger than that of any disk");
+        }
+        let length = header.entry_size().ok().and_then(|size| usize::try_from(size).ok());
+        let padded = length.and_then(|length| length.checked_next_multiple_of(HEADER_SIZE));
+        bytes = padded.and_then(|padded| rest.get(padded..)).unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// Checks what the parser passes over in extended headers: records that are none, and sizes that are no numbers.
 fn check_records(mut records: &[u8]) -> Result<(), &'static str> {
     const MALFORMED: &str = "a record of an extended header is malformed";
@@ -149,10 +171,9 @@ fn check_records(mut records: &[u8]) -> Result<(), &'static str> {
         let length = core::str::from_utf8(&records[..digits]).ok().and_then(|text| text.parse().ok());
         let length: usize =
             length.filter(|length| (digits + 2..=records.len()).contains(length)).ok_or(MALFORMED)?;
-        let record = &records[digits + 1..length];
+        let record = records[digits + 1..length].strip_suffix(b"\n").ok_or(MALFORMED)?;
         if let Some(size) = record.strip_prefix(b"size=") {
-            let size =
-                core::str::from_utf8(size).ok().and_then(|text| text.trim_end_matches('\n').parse().ok());
+            let size = core::str::from_utf8(size).ok().and_then(|text| text.parse().ok());
             let _: u64 = size.ok_or("the size in an extended header is no number")?;
         }
         records = &records[length..];

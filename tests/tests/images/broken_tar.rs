@@ -112,6 +112,10 @@ fn sizes_that_lie() {
         &b"77777777777\0"[..],
         b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff",
         b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+        // More than 64 bits, of which the lower ones would do; and less than nothing.
+        b"\x80\0\0\x01\0\0\0\0\0\0\0\x01",
+        b"\x81\0\0\0\0\0\0\0\0\0\0\x01",
+        b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x01",
     ] {
         let mut bytes = [&entry("liar", b"x")[..], &END].concat();
         bytes[124..136].copy_from_slice(size);
@@ -123,6 +127,8 @@ fn sizes_that_lie() {
         (&b"28 size=9999999999999999999\n"[..], "cut short"),
         (b"29 size=99999999999999999999\n", "the size in an extended header is no number"),
         (b"11 size=-1\n", "the size in an extended header is no number"),
+        (b"11 size=1\n\n", "the size in an extended header is no number"),
+        (b"9 size=\n1", "malformed"),
         (b"12 path=abc\nrubbish", "a record of an extended header is malformed"),
         (b"999 path=abc\n", "malformed"),
         (b"0 path=abc\n", "malformed"),
@@ -133,6 +139,22 @@ fn sizes_that_lie() {
         let reason = refusal([&extended(b'x', records)[..], &entry("liar", b"x"), &END].concat());
         assert!(reason.contains(expected), "{}: {reason}", String::from_utf8_lossy(records));
     }
+    // The same of an extended header, and of a global one.
+    for kind in [b'x', b'g'] {
+        let mut header = extended(kind, b"16 comment=abcd\n");
+        header[124..136].copy_from_slice(b"\x80\x01\0\0\0\0\0\0\0\0\0\x10");
+        mend(&mut header, 0);
+        let reason = refusal([&header[..], &entry("x", b"x"), &END].concat());
+        assert!(reason.contains("a size is negative, or larger than that of any disk"), "{reason}");
+    }
+    // In base 256, what fits is good, and a time before 1970 is none.
+    let mut based = entry("based", b"xyz");
+    based[124..136].copy_from_slice(b"\x80\0\0\0\0\0\0\0\0\0\0\x03");
+    based[136..148].copy_from_slice(&[0xff; 12]);
+    mend(&mut based, 0);
+    let store = open([&based[..], &END].concat()).unwrap();
+    assert_eq!(crate::world::contents(&store, "based"), b"xyz");
+    assert!(matches!(wait(store.find("based")), Ok(Some(Entry::File(file))) if file.modified().is_none()));
     // A time before 1970 is no reason to refuse the rest.
     let store = open([&extended(b'x', b"16 mtime=-1.500\n")[..], &entry("old", b"x"), &END].concat());
     assert!(store.is_ok());
