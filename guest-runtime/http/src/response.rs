@@ -99,7 +99,7 @@ impl Source for NoSource {
 /// The body of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<B = NoSource> {
-    /// None at all, as that of 304.
+    /// None at all, and no length: that of 304.
     None,
     /// This one.
     Text(Cow<'static, str>),
@@ -161,10 +161,10 @@ impl<B> Response<B> {
         }
     }
 
-    /// A reply without a body.
+    /// 304, the only reply here that ends with its head: any other would need a length, for the client to know that.
     #[must_use]
-    pub fn empty(status: Status) -> Self {
-        Self { status, content_type: None, fields: String::new(), body: Body::None }
+    pub fn not_modified() -> Self {
+        Self { status: Status::NotModified, content_type: None, fields: String::new(), body: Body::None }
     }
 
     /// With a further field.

@@ -46,6 +46,22 @@ fn a_request_is_answered_byte_for_byte() {
 }
 
 #[test]
+fn a_304_ends_with_its_head() {
+    struct Known;
+
+    impl Service for Known {
+        type Source = NoSource;
+
+        async fn answer(&self, _: Request<'_>) -> Response {
+            Response::not_modified().field("ETag", "\"a\"")
+        }
+    }
+
+    let reply = "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nConnection: keep-alive\r\n\r\n";
+    assert_eq!(serve(Known, client(GET.repeat(2))).replies, reply.repeat(2));
+}
+
+#[test]
 fn requests_follow_each_other_however_they_are_cut() {
     let three = GET.repeat(3);
     for step in [1, 2, 7, 31, 32, 33, 1000] {
@@ -338,7 +354,7 @@ fn replies_have_a_date_where_there_is_a_clock() {
 #[test]
 #[should_panic(expected = "a field has one line")]
 fn a_field_cannot_smuggle_another_one() {
-    let reply = Response::<NoSource>::empty(Status::NotModified).field("ETag", "x\r\nSet-Cookie: y");
+    let reply = Response::<NoSource>::not_modified().field("ETag", "x\r\nSet-Cookie: y");
     assert!(matches!(reply.body, Body::None));
 }
 

@@ -86,7 +86,7 @@ impl<D: Device, F: Fn(&Error)> Site<D, F> {
         }
         let size = file.size();
         let mut reply = if verdict == Verdict::NotModified {
-            Response::empty(Status::NotModified)
+            Response::not_modified()
         } else {
             let selection = match request.value("range") {
                 // There are no ranges for other methods (RFC 9110, section 14.2).
