@@ -92,8 +92,16 @@ impl<S: Service, C: Clock> Server<S, C> {
 
     /// Waits for the next request and reads its head, which stays in `input`.
     async fn next_head<I: Read>(&self, stream: &mut I, input: &mut Input) -> Result<Head, NoRequest> {
-        if input.bytes().is_empty() {
-            match self.platform.within(self.limits.timeout, self.read(stream, input)).await {
+        if !input.begins() {
+            let first = async {
+                loop {
+                    self.read(stream, input).await?;
+                    if input.begins() {
+                        return Ok(());
+                    }
+                }
+            };
+            match self.platform.within(self.limits.timeout, first).await {
                 Some(Ok(())) => {}
                 Some(Err(NoBytes::Failed)) => return Err(NoRequest::End(End::Abort)),
                 Some(Err(NoBytes::Finished | NoBytes::Stopped)) | None => {
@@ -229,7 +237,7 @@ fn parse(input: &mut Input) -> Result<Option<Head>, NoRequest> {
     match request::parse(input.bytes()) {
         Ok(Some(head)) => Ok(Some(head)),
         Ok(None) if !input.room().is_empty() => Ok(None),
-        Ok(None) if input.bytes().trim_ascii_start().contains(&b'\n') => {
+        Ok(None) if input.bytes().contains(&b'\n') => {
             Err(NoRequest::Refuse(Status::HeadersTooLarge, "The headers are too long"))
         }
         Ok(None) => Err(NoRequest::Refuse(Status::UriTooLong, "The request line is too long")),

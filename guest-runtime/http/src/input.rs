@@ -23,6 +23,23 @@ impl Input {
         &self.bytes[..self.filled]
     }
 
+    /// Whether a request has begun, once the line ends before it are dropped (RFC 9112, section 2.2). A carriage
+    /// return alone may become one of them.
+    pub(crate) fn begins(&mut self) -> bool {
+        let mut count = 0;
+        loop {
+            match &self.bytes()[count..] {
+                [b'\n', ..] => count += 1,
+                [b'\r', b'\n', ..] => count += 2,
+                _ => break,
+            }
+        }
+        if count > 0 {
+            self.drop_front(count);
+        }
+        !matches!(self.bytes(), [] | [b'\r'])
+    }
+
     /// Room for more; empty once as many bytes wait as may.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.filled == self.bytes.len() {

@@ -184,7 +184,6 @@ fn heads_are_limited() {
     assert_eq!(talk(long_field).statuses(), ["431"]);
     let many_fields = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(64));
     assert_eq!(talk(many_fields).statuses(), ["431"]);
-    assert_eq!(talk("\r\n".repeat(HEAD_LIMIT)).statuses(), ["414"]);
 }
 
 #[test]
@@ -203,6 +202,22 @@ fn idle_and_half_sent_requests_time_out() {
     }
     let deaf = serve(Echo, Client { takes: 0, ..client(GET) });
     assert_eq!(deaf.end, End::Abort);
+}
+
+#[test]
+fn line_ends_between_requests_are_no_request() {
+    for ends in ["\r\n", "\n", "\r\n\r\n\n", &"\r\n".repeat(HEAD_LIMIT)] {
+        for (step, silent) in [(1, false), (1, true), (usize::MAX, false), (usize::MAX, true)] {
+            let script = [GET, ends, GET, ends].concat();
+            let talk = serve(Echo, Client { step, silent, ..client(script) });
+            assert_eq!((talk.statuses(), talk.end), (vec!["200"; 2], End::Close), "{silent}");
+        }
+    }
+    // Half a line end is not said to be anything, and one that is none is no request.
+    for (input, statuses) in [("\r", vec![]), ("\r\rGET", vec!["400"]), ("\rG", vec!["400"])] {
+        let talk = serve(Echo, Client { step: 1, silent: true, ..client(input) });
+        assert_eq!((talk.statuses(), talk.end), (statuses, End::Close), "{input:?}");
+    }
 }
 
 #[test]
