@@ -16,6 +16,13 @@ use embedded_io_async::{Read, Write};
 /// closed.
 const SKIPPED_BODY: u64 = 64 << 10;
 
+/// The bytes of a reply that a client must take in [`PATIENCE`] timeouts: with a timeout of ten seconds about as many a second as the
+/// slowest modem gave. Who takes a byte now and then would keep a connection for ever otherwise.
+const LEAST_TAKEN: usize = 16 << 10;
+
+/// The timeouts in which a client must take [`LEAST_TAKEN`] bytes.
+const PATIENCE: u32 = 3;
+
 /// What to do with a connection that has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -203,13 +210,24 @@ impl<S: Service, C: Clock> Server<S, C> {
         self.write(stream, &bytes).await
     }
 
-    /// Writes all of `bytes`, as long as the client takes some of them in time.
+    /// Writes all of `bytes`, as long as the client takes some of them in time, and enough of them in a longer time.
     async fn write<I: Write>(&self, stream: &mut I, mut bytes: &[u8]) -> Result<(), End> {
+        let timeout = self.limits.timeout;
         while !bytes.is_empty() {
-            match self.platform.within(self.limits.timeout, stream.write(bytes)).await {
-                Some(Ok(count @ 1..)) => bytes = &bytes[count..],
-                _ => return Err(End::Abort),
-            }
+            let enough = async {
+                let rest = bytes.len().saturating_sub(LEAST_TAKEN);
+                while bytes.len() > rest {
+                    match self.platform.within(timeout, stream.write(bytes)).await {
+                        Some(Ok(count @ 1..)) => bytes = &bytes[count..],
+                        _ => return Err(End::Abort),
+                    }
+                }
+                Ok(())
+            };
+            self.platform
+                .within(timeout.saturating_mul(PATIENCE), enough)
+                .await
+                .unwrap_or(Err(End::Abort))?;
         }
         Ok(())
     }

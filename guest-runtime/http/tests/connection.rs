@@ -2,7 +2,7 @@
 
 mod client;
 
-use client::{Client, HEAD_LIMIT, PIECE, Polls, Talk, client, serve, serve_within, server};
+use client::{Client, HEAD_LIMIT, PIECE, Polls, SECOND, Talk, client, serve, serve_within, server};
 use core::cell::Cell;
 use embassy_futures::{block_on, yield_now};
 use ukvm_http::{
@@ -341,6 +341,19 @@ fn a_client_that_takes_no_more_of_a_body_is_given_up() {
     let deaf = Client { takes: 5000, ..client(get(100_000)) };
     let talk = serve(Bytes { bad: u64::MAX }, deaf);
     assert_eq!((talk.output.len(), talk.end), (5000, End::Abort));
+}
+
+#[test]
+fn a_client_that_takes_a_byte_now_and_then_is_given_up() {
+    let slow = |polls| serve(Bytes { bad: u64::MAX }, Client { slow: Some(polls), ..client(get(1000)) });
+    // A byte just before each timeout.
+    let talk = slow(SECOND - 100);
+    assert_eq!(talk.end, End::Abort);
+    assert!(talk.output.len() < 5, "{} bytes", talk.output.len());
+    // As slowly as may be.
+    let talk = slow(SECOND * 3 / 1500);
+    assert_eq!(talk.end, End::Close);
+    assert!(talk.replies.contains("Content-Length: 1000\r\n") && talk.output.len() > 1000);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) output: Vec<u8>,
     /// How many bytes of the replies the client takes.
     pub(crate) takes: usize,
+    /// How many polls it takes a byte where that is slow.
+    pub(crate) slow: Option<u64>,
 }
 
 impl ErrorType for Client {
@@ -53,7 +55,13 @@ impl Read for Client {
 
 impl Write for Client {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let count = bytes.len().min(100).min(self.takes - self.output.len());
+        let mut count = bytes.len().min(100).min(self.takes - self.output.len());
+        if let Some(polls) = self.slow {
+            for _ in 0..polls {
+                yield_now().await;
+            }
+            count = count.min(1);
+        }
         if count == 0 {
             pending::<()>().await;
         }
@@ -71,14 +79,19 @@ pub(crate) struct Polls {
     pub(crate) now: Option<Duration>,
 }
 
+/// The polls of one second.
+pub(crate) const SECOND: u64 = 100_000;
+
 impl Clock for Polls {
-    async fn within<F: Future>(&self, _: Duration, future: F) -> Option<F::Output> {
+    async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        for _ in 0..200_000 {
+        // A poll of an inner timer is one of the outer one, too.
+        for _ in 0..limit.as_secs() * SECOND {
             let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
             if let Poll::Ready(output) = polled {
                 return Some(output);
             }
+            yield_now().await;
         }
         None
     }
@@ -119,5 +132,5 @@ pub(crate) fn serve_within(limits: Limits, service: impl Service, mut client: Cl
 /// A client that closes its side after these bytes.
 pub(crate) fn client(input: impl AsRef<[u8]>) -> Client {
     let input = input.as_ref().to_vec();
-    Client { input, step: usize::MAX, silent: false, output: vec![], takes: usize::MAX }
+    Client { input, step: usize::MAX, silent: false, output: vec![], takes: usize::MAX, slow: None }
 }
