@@ -7,7 +7,7 @@ use ukvm_abi::boot_info::{DEVICE_MAPPED, DeviceInfo};
 
 /// From this many bytes on, a read of what was not read [several times](REQUESTS) is a request. The first touch of each page is a fault
 /// on the host, and an exit costs less than three to sixteen of them.
-const LARGE: usize = 32 << 10;
+pub(crate) const LARGE: usize = 32 << 10;
 /// How often a place is read by large requests before its pages are touched. To touch them can cost as much as nine requests, so that
 /// a program that reads an image a few times pays for requests only, and one that reads it often soon pays for neither.
 const REQUESTS: u8 = 3;

@@ -20,6 +20,7 @@ use crate::device;
 use crate::ring::Operation;
 use alloc::sync::Arc;
 use core::fmt;
+pub(crate) use mapping::LARGE;
 use mapping::Mapping;
 use ukvm_abi::boot_info::{DEVICE_READ_ONLY, DeviceInfo};
 use ukvm_abi::manifest::DeviceKind;
@@ -129,10 +130,15 @@ impl Disk {
     ///
     /// An [`Error`]; what `buffer` then holds is not defined.
     pub async fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let mut at = self.checked(offset, buffer.len() as u64)?;
-        if self.read_mapped(offset, buffer).await {
-            return Ok(());
+        if !self.read_mapped(self.checked(offset, buffer.len() as u64)?, buffer).await {
+            self.read_by_requests(offset, buffer).await?;
         }
+        Ok(())
+    }
+
+    /// Reads whole blocks by requests, whatever is mapped.
+    pub(crate) async fn read_by_requests(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut at = self.checked(offset, buffer.len() as u64)?;
         for piece in buffer.chunks_mut(self.max_transfer()) {
             let length = piece.len() as u64;
             Operation::fill(Opcode::BlockRead, self.handle, piece, at).await?;
@@ -188,7 +194,8 @@ impl Disk {
         Cursor::new(self.clone())
     }
 
-    /// Reads from the mapping, if there is one and it is the better way. Every alignment will do.
+    /// Reads from the mapping, if there is one and it is the better way. Every alignment will do. A large read counts: it is to be
+    /// asked for once.
     pub(crate) async fn read_mapped(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let inside = offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.len());
         match &self.mapping {
