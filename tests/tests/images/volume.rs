@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::rc::Rc;
 use ukvm_storage::fat::{Clock, OpenOptions, Volume, VolumeError};
-use ukvm_storage::{Device, ReadFailed, WritableDevice, WriteFailed};
+use ukvm_storage::{Device, Entry, ReadFailed, WritableDevice, WriteFailed};
 
 ukvm_tests::tests! {
     files_are_written_and_read .needs(FAT);
@@ -16,6 +16,8 @@ ukvm_tests::tests! {
     a_host_without_space_is_told_apart .needs(FAT);
     random_operations_agree_with_a_model .needs(FAT);
     a_cut_at_any_write_loses_nothing_that_was_there .needs(FAT);
+    a_cut_in_a_rename_leaves_the_file_under_one_name_at_least .needs(FAT);
+    a_file_system_that_was_not_synced_is_marked .needs(FAT);
 }
 
 /// A disk in memory that notes what is written.
@@ -374,19 +376,7 @@ fn a_cut_at_any_write_loses_nothing_that_was_there() {
         if random.below(writes.len() / 40 + 1) > 0 {
             continue;
         }
-        let mended = tree.path().with_extension("img");
-        fs::write(&mended, &bytes).unwrap();
-        // It repairs, and says by its status (1) that it did.
-        let status = std::process::Command::new("/usr/sbin/fsck.vfat")
-            .args(["-a", text(&mended)])
-            .output()
-            .unwrap()
-            .status;
-        assert!(matches!(status.code(), Some(0 | 1)), "{done}: {status}");
-        let mended_bytes = fs::read(&mended).unwrap();
-        fs::remove_file(&mended).unwrap();
-        fsck(&mended_bytes);
-        let store = open(mended_bytes).unwrap();
+        let store = open(mend(&bytes)).unwrap();
         for number in 0..20 {
             let path = format!("kept/with a long name {number}");
             assert!(
@@ -394,5 +384,78 @@ fn a_cut_at_any_write_loses_nothing_that_was_there() {
                 "{done}: {path}"
             );
         }
+    }
+}
+
+/// What `fsck.vfat -a` makes of an image.
+#[track_caller]
+fn mend(image: &[u8]) -> Vec<u8> {
+    let directory = directory();
+    let path = directory.path().join("data.img");
+    fs::write(&path, image).unwrap();
+    // It says by its status, 1, that it has repaired something.
+    let output =
+        std::process::Command::new("/usr/sbin/fsck.vfat").args(["-a", text(&path)]).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", output.status);
+    let mended = fs::read(&path).unwrap();
+    fsck(&mended);
+    mended
+}
+
+fn a_cut_in_a_rename_leaves_the_file_under_one_name_at_least() {
+    let (old, new) = (vec![1; 5000], vec![2; 9000]);
+    let tree = directory();
+    write(tree.path(), "the state of the program", &old);
+    write(tree.path(), "the state of the program.new", &new);
+    for kind in KINDS {
+        let base = image(tree.path(), kind);
+        let disk = Disk::new(base.clone());
+        let volume = mount(&disk);
+        wait(async {
+            volume.rename("the state of the program.new", "the state of the program").await.unwrap();
+            volume.sync().await.unwrap();
+        });
+        // What there is after each write: the file that is replaced, or what replaces it, and whether that has its old name still.
+        let mut states = vec![(Some(true), true)];
+        let mut bytes = base;
+        for (offset, written) in disk.writes.borrow().iter() {
+            bytes[*offset..*offset + written.len()].copy_from_slice(written);
+            let found = |bytes: &[u8]| {
+                let store = open(bytes).unwrap();
+                ["the state of the program", "the state of the program.new"].map(|name| {
+                    let there = matches!(wait(store.find(name)), Ok(Some(Entry::File(_))));
+                    there.then(|| crate::world::contents(&store, name))
+                })
+            };
+            let [target, source] = found(&bytes);
+            let state = (target.as_ref().map(|target| *target == old), source.is_some());
+            if states.last() != Some(&state) {
+                states.push(state);
+            }
+            assert!(target.is_none_or(|target| target == old || target == new));
+            assert!(found(&mend(&bytes)).contains(&Some(new.clone())), "{kind:?}: {state:?}");
+        }
+        let (target_alone, both) = ((Some(false), false), (Some(false), true));
+        assert_eq!(states, [(Some(true), true), (None, true), both, target_alone], "{kind:?}");
+    }
+}
+
+fn a_file_system_that_was_not_synced_is_marked() {
+    for (kind, has_mark) in KINDS.into_iter().zip([false, true, true]) {
+        let disk = Disk::new(empty(kind));
+        let volume = mount(&disk);
+        assert!(!volume.was_dirty(), "{kind:?}");
+        wait(volume.write("a", b"x")).unwrap();
+        assert!(!volume.was_dirty(), "it is about the time of the mount");
+        assert_eq!(mount(&disk).was_dirty(), has_mark, "{kind:?}");
+        wait(volume.sync()).unwrap();
+        assert!(!mount(&disk).was_dirty(), "{kind:?}");
+        wait(volume.write("b", b"x")).unwrap();
+        let again = mount(&disk);
+        wait(again.write("c", b"x")).unwrap();
+        wait(again.sync()).unwrap();
+        assert_eq!(mount(&disk).was_dirty(), has_mark, "{kind:?}");
+        let disk = Disk::new(mend(&disk.bytes.borrow()));
+        assert!(!mount(&disk).was_dirty(), "{kind:?}");
     }
 }

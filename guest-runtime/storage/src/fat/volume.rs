@@ -42,15 +42,16 @@ impl<C: Clock + 'static> hadris_fs::Clock for Stamp<C> {
 /// A FAT file system whose files are read and written; clones are the same one.
 ///
 /// Paths are like `a/b.txt`; names match whatever their case. Calls take turns. What is written is on the disk in an order that leaves,
-/// wherever it is broken off, a file system that `fsck.vfat` mends without loss of what was there before; it is durable after a
-/// [`sync`](Self::sync), which also marks the file system as clean.
+/// wherever it is broken off, a file system that `fsck.vfat` mends; it is durable after a [`sync`](Self::sync). Files that were not
+/// being changed keep their contents. One that was may have some of its changes, and a [`rename`](Self::rename) has states of its own.
 pub struct Volume<D: WritableDevice + 'static> {
     files: local::Volume<Driver<D>>,
+    was_dirty: bool,
 }
 
 impl<D: WritableDevice + 'static> Clone for Volume<D> {
     fn clone(&self) -> Self {
-        Self { files: self.files.clone() }
+        Self { files: self.files.clone(), was_dirty: self.was_dirty }
     }
 }
 
@@ -100,7 +101,14 @@ impl<D: WritableDevice + 'static> Volume<D> {
         let view = View::new(Rc::new(device), u64::MAX);
         let driver = FatFs::mount(view, options).await;
         let driver = driver.map_err(|refused| failed("", &refused.into_error()))?;
-        Ok(Self { files: local::Volume::new(driver.with_cache(CacheOptions::new())) })
+        let was_dirty = driver.was_dirty();
+        Ok(Self { files: local::Volume::new(driver.with_cache(CacheOptions::new())), was_dirty })
+    }
+
+    /// Whether the file system was marked when it was mounted, as its last changes had not been [synced](Self::sync): `fsck.vfat` should
+    /// look at it. Never so on FAT12, which has no mark.
+    pub const fn was_dirty(&self) -> bool {
+        self.was_dirty
     }
 
     /// Opens a file. The options are those of `std::fs`; `create` does not create directories.
@@ -184,6 +192,12 @@ impl<D: WritableDevice + 'static> Volume<D> {
 
     /// Gives a file or directory another path, in place of a file or empty directory that has it.
     ///
+    /// This is not atomic. Broken off, it may leave the file under both names, with one chain of clusters, of which `fsck.vfat` keeps
+    /// one whole and cuts the other; and what is replaced goes first, so that the file may be under `from` alone, and what had the name
+    /// `to` is lost. If it was synced before, it is whole under one of the two names. A program that needs one version or the other
+    /// uses two names in turn: it writes and [syncs](Self::sync) the new version over the older one, with a number and a checksum in
+    /// it, and reads the newest one that is whole.
+    ///
     /// # Errors
     ///
     /// A [`VolumeError`].
@@ -212,7 +226,8 @@ impl<D: WritableDevice + 'static> Volume<D> {
         Ok((stats.total_bytes(), stats.free_bytes()))
     }
 
-    /// Makes durable all that was written, and marks the file system as clean.
+    /// Makes durable all that was written, and marks the file system as clean, unless it [was dirty](Self::was_dirty) at mount: then
+    /// only `fsck.vfat` takes the mark away.
     ///
     /// # Errors
     ///
