@@ -63,7 +63,8 @@ impl File {
     }
 
     /// A number that differs between the files of an image, and between a file and what comes to have its name in a later
-    /// image, unless its size, its place and its time are the same: made for an ETag.
+    /// image, unless its size, its place and its time are the same: made for an ETag. Its contents have no part in it, so that whoever
+    /// makes images with fixed times has to change them with the contents.
     pub const fn identity(&self) -> u64 {
         self.identity
     }

@@ -21,7 +21,8 @@ Makes the disk image FILE of the files in DIR; the same files give the same byte
   --format fat       a FAT file system: to be read and written
   --size SIZE        of the FAT file system, for more room than the files need: 512K, 64M, 2G, or a number of MiB
 
-Dates of files are kept; with SOURCE_DATE_EPOCH=SECONDS in the environment none is later than that.";
+Dates of files are kept; with SOURCE_DATE_EPOCH=SECONDS in the environment none is later than that. Take a later one when
+files were edited: an edit that keeps the size shows in the ETags of static-site by its date alone.";
 
 /// The format of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
