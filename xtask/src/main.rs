@@ -16,6 +16,9 @@ Commands under 'cargo xtask' only:
   image DIR -o FILE --format tar|fat [--size SIZE]
           make a disk image of the files in DIR: `image --help`";
 
+/// The status where arguments make no sense: `EX_USAGE` of `sysexits.h`.
+const MISUSED: u8 = 64;
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
@@ -29,14 +32,14 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!("{USAGE}");
-            return ExitCode::from(64);
+            return ExitCode::from(MISUSED);
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<xtask::image::UsageError>() { ExitCode::from(MISUSED) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Images that `cargo xtask image` makes, as `tar`, `fsck.vfat`, `mcopy` and guests read them.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -83,7 +85,8 @@ fn image(tree: &TempDir, format: Format) -> Vec<u8> {
 fn refusal(tree: &TempDir, format: Format) -> String {
     let image = tree.path().join("data.img");
     let error = create(&tree.path().join("site"), &image, format, None).unwrap_err();
-    assert!(!image.exists() && !image.with_added_extension("new").exists());
+    let left: Vec<_> = fs::read_dir(tree.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["site"]);
     format!("{error:#}").replace(text(tree.path()), "DIR")
 }
 
@@ -213,6 +216,13 @@ fn what_fat_cannot_hold_is_refused() {
         "INDEX.html",
         "INDEX.html and index.html differ only in case, and have one name on FAT; rename one of them",
     );
+    // Nor has FAT one name for these.
+    for name in ["stra\u{df}e", "STRASSE"] {
+        fs::write(site.join(name), name).unwrap();
+    }
+    let files = found(image(&tree, Format::Fat(None)));
+    assert!(files.contains(&("STRASSE".into(), Some(b"STRASSE".to_vec()))));
+    fs::remove_file(tree.path().join("data.img")).unwrap();
     assert_eq!(
         refusal(&tree, Format::Fat(Some(1 << 18))),
         "the files do not fit into 262144 bytes; give a larger --size, or none"
@@ -230,6 +240,21 @@ fn what_no_image_can_hold_is_refused() {
     let reason = refusal(&tree, Format::Tar);
     assert_eq!(reason, "DIR/site/pipe is neither a file nor a directory nor a link; remove it");
     fs::remove_file(site.join("pipe")).unwrap();
+    symlink(OsStr::from_bytes(b"\xff"), site.join("link")).unwrap();
+    let reason = refusal(&tree, Format::Tar);
+    assert_eq!(reason, "the target of the link DIR/site/link is not in UTF-8; replace it");
+    fs::remove_file(site.join("link")).unwrap();
+    // What is no image stays, and so does what looks like one that is not done.
+    let image = tree.path().join("data.img");
+    symlink("elsewhere", &image).unwrap();
+    let link = create(&site, &image, Format::Tar, None).unwrap_err().to_string();
+    assert!(link.ends_with("is there and is no regular file; give another name"), "{link}");
+    assert!(image.is_symlink());
+    fs::remove_file(&image).unwrap();
+    let other = image.with_added_extension(format!("{}.new", std::process::id()));
+    fs::write(&other, "mine").unwrap();
+    create(&site, &image, Format::Tar, None).unwrap();
+    assert_eq!(fs::read(other).unwrap(), b"mine");
     let inside = create(&site, &site.join("a/data.img"), Format::Tar, None).unwrap_err().to_string();
     assert!(inside.ends_with("which goes into it; put it elsewhere"), "{inside}");
     let nowhere =

@@ -8,10 +8,9 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
-/// Writes the archive to a new file. Its length is a multiple of a tar block, which is as long as a sector.
-pub(super) fn write(items: &[Item], output: &Path) -> Result<()> {
+/// Writes the archive to an empty file. Its length is a multiple of a tar block, which is as long as a sector.
+pub(super) fn write(items: &[Item], file: File, output: &Path) -> Result<()> {
     let unwritable = || format!("{} cannot be written", output.display());
-    let file = File::create(output).with_context(unwritable)?;
     let mut builder = Builder::new(BufWriter::new(file));
     for item in items {
         let mut header = Header::new_gnu();

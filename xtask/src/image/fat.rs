@@ -8,7 +8,7 @@ use hadris_fat::sync::write as write_tree;
 use hadris_fs::{Content, DateTime, ErrorKind, NoClock, Node, PathError, SetAttr, Tree, host};
 use hadris_storage::host::FileDevice;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::path::Path;
 
 /// The unit of a disk in bytes.
@@ -22,13 +22,13 @@ const FORBIDDEN: &[char] = &['"', '*', ':', '<', '>', '?', '\\', '|', '\x7f'];
 /// The longest name, in UTF-16 units.
 const LONGEST_NAME: usize = 255;
 
-/// Writes the file system to a new file, of `size` bytes or as large as is needed.
-pub(super) fn write(items: &[Item], output: &Path, size: Option<u64>) -> Result<()> {
+/// Writes the file system to an empty file, of `size` bytes or as large as is needed.
+pub(super) fn write(items: &[Item], file: &File, output: &Path, size: Option<u64>) -> Result<()> {
     let tree = tree(items)?;
     let options = FatOptions::new().with_root_entries(root_entries(items));
     if let Some(size) = size {
         let size = size - size % SECTOR;
-        return match attempt(&tree, output, &options, size) {
+        return match attempt(&tree, file, output, &options, size) {
             Ok(()) => Ok(()),
             Err(Failed::Write(error)) if error.kind() == ErrorKind::NoSpace => {
                 bail!("the files do not fit into {size} bytes; give a larger --size, or none")
@@ -41,7 +41,7 @@ pub(super) fn write(items: &[Item], output: &Path, size: Option<u64>) -> Result<
         items.iter().map(|item| if let Kind::File { size, .. } = item.kind { size } else { 0 }).sum();
     loop {
         size = (size + size / 64 + SECTOR).next_multiple_of(SMALLEST);
-        match attempt(&tree, output, &options, size) {
+        match attempt(&tree, file, output, &options, size) {
             Ok(()) => return Ok(()),
             // Nothing is written before it is known whether all fits.
             Err(Failed::Write(error)) if error.kind() == ErrorKind::NoSpace => {}
@@ -69,10 +69,12 @@ impl Failed {
     }
 }
 
-fn attempt(tree: &Tree, output: &Path, options: &FatOptions, size: u64) -> Result<(), Failed> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(output);
+fn attempt(tree: &Tree, file: &File, output: &Path, options: &FatOptions, size: u64) -> Result<(), Failed> {
+    // Nothing of an attempt before stays.
     let device = file
-        .and_then(|file| file.set_len(size).map(|()| file))
+        .set_len(0)
+        .and_then(|()| file.set_len(size))
+        .and_then(|()| file.try_clone())
         .and_then(FileDevice::new)
         .with_context(|| format!("{} cannot be written", output.display()))
         .map_err(Failed::File)?;
@@ -86,7 +88,7 @@ fn tree(items: &[Item]) -> Result<Tree> {
     for item in items {
         let path = &item.path;
         check_name(path)?;
-        if let Some(other) = names.insert(path.to_uppercase(), path) {
+        if let Some(other) = names.insert(fold(path), path) {
             bail!("{other} and {path} differ only in case, and have one name on FAT; rename one of them");
         }
         let node = match &item.kind {
@@ -105,6 +107,18 @@ fn tree(items: &[Item]) -> Result<Tree> {
             .map_err(|error| anyhow!("{path} cannot be packed: {error}"))?;
     }
     Ok(tree)
+}
+
+/// A path as FAT compares it: each UTF-16 unit in upper case, where that is one unit as well.
+fn fold(path: &str) -> Vec<u16> {
+    let upper = |unit: u16| {
+        let mut upper = char::from_u32(unit.into())?.to_uppercase();
+        match (upper.next(), upper.next()) {
+            (Some(character), None) => u16::try_from(u32::from(character)).ok(),
+            _ => None,
+        }
+    };
+    path.encode_utf16().map(|unit| upper(unit).unwrap_or(unit)).collect()
 }
 
 fn contents(source: &Path) -> Result<Content> {

@@ -7,7 +7,9 @@ mod source;
 use anyhow::{Context, Result, bail, ensure};
 use source::Item;
 use std::ffi::OsString;
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// How the command is used.
@@ -41,17 +43,30 @@ struct Options {
     format: Format,
 }
 
+/// Arguments that make no sense: what is wrong with them.
+#[derive(Debug)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
 /// Makes the image that the arguments describe, and says what it is.
 ///
 /// # Errors
 ///
-/// Where the arguments make no sense, or as [`create`].
+/// A [`UsageError`], or as [`create`].
 pub fn run(arguments: &[OsString]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         println!("{USAGE}");
         return Ok(());
     }
-    let Options { directory, output, format } = parse(arguments)?;
+    let Options { directory, output, format } =
+        parse(arguments).map_err(|error| UsageError(format!("{error:#}")))?;
     let latest = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => Some(text.parse().context("SOURCE_DATE_EPOCH is not a number of seconds")?),
         Err(_) => None,
@@ -65,7 +80,8 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Where the files cannot be read, the image cannot be written, or the format cannot hold them. There is no image then.
+/// Where the files cannot be read, the image cannot be written, or the format cannot hold them. What was at `output` is then there as it
+/// was before.
 pub fn create(directory: &Path, output: &Path, format: Format, latest: Option<u64>) -> Result<()> {
     let items = source::read(directory, latest)?;
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -76,20 +92,40 @@ pub fn create(directory: &Path, output: &Path, format: Format, latest: Option<u6
         output.display(),
         directory.display()
     );
+    ensure!(
+        fs::symlink_metadata(output).map_or(true, |there| there.is_file()),
+        "{} is there and is no regular file; give another name",
+        output.display()
+    );
     // Whole or not at all.
-    let new = output.with_added_extension("new");
+    let (file, new) = create_beside(output)?;
     let written = match format {
-        Format::Tar => archive::write(&items, &new),
-        Format::Fat(size) => fat::write(&items, &new, size),
+        Format::Tar => archive::write(&items, file, &new),
+        Format::Fat(size) => fat::write(&items, &file, &new, size),
     };
     let written = written.and_then(|()| {
         fs::rename(&new, output).with_context(|| format!("{} cannot be written", output.display()))
     });
     if written.is_err() {
-        // It may not be there.
+        // The error that there is says more than one about this would.
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Creates a file with a name of its own in the directory of `output`, so that nobody else's is written or removed.
+fn create_beside(output: &Path) -> Result<(File, PathBuf)> {
+    let mut number = std::process::id();
+    loop {
+        let new = output.with_added_extension(format!("{number}.new"));
+        match File::options().read(true).write(true).create_new(true).open(&new) {
+            Ok(file) => return Ok((file, new)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number = number.wrapping_add(1),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be written", new.display()));
+            }
+        }
+    }
 }
 
 fn parse(arguments: &[OsString]) -> Result<Options> {
@@ -139,6 +175,13 @@ mod tests {
     fn parsed(line: &str) -> Result<Options, String> {
         let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
         parse(&arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_told_apart() {
+        assert!(run(&["--fast".into()]).unwrap_err().is::<UsageError>());
+        let gone = ["/gone", "-o", "/gone/a.img", "--format", "tar"].map(OsString::from);
+        assert!(!run(&gone).unwrap_err().is::<UsageError>());
     }
 
     #[test]

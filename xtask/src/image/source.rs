@@ -28,7 +28,7 @@ pub(super) enum Kind {
         executable: bool,
     },
     /// A symbolic link, with its target.
-    Link(PathBuf),
+    Link(String),
 }
 
 /// All that is below a directory, each directory before what is in it.
@@ -54,9 +54,14 @@ fn walk(directory: &Path, prefix: &str, latest: Option<u64>, items: &mut Vec<Ite
         let modified = age.map_or(0, |age| age.as_secs()).min(latest.unwrap_or(u64::MAX));
         let kind = match metadata.file_type() {
             kind if kind.is_dir() => Kind::Directory,
-            kind if kind.is_symlink() => Kind::Link(
-                fs::read_link(&source).with_context(|| format!("{} cannot be read", source.display()))?,
-            ),
+            kind if kind.is_symlink() => {
+                let target = fs::read_link(&source);
+                let target = target.with_context(|| format!("{} cannot be read", source.display()))?;
+                let Ok(target) = target.into_os_string().into_string() else {
+                    bail!("the target of the link {} is not in UTF-8; replace it", source.display());
+                };
+                Kind::Link(target)
+            }
             kind if kind.is_file() => Kind::File {
                 source: source.clone(),
                 size: metadata.len(),
