@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::io::network;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The small page, of [`SMALL_SIZE`] bytes.
@@ -13,21 +14,25 @@ const SMALL_SIZE: usize = 1 << 10;
 pub(super) const LARGE: &str = "large.html";
 const LARGE_SIZE: usize = 100 << 10;
 
-/// A directory with all of it, which is removed when this is dropped.
+/// A directory with all of it, of this process and user alone, which is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Files(PathBuf);
 
 impl Files {
     pub(super) fn create(parent: &Path) -> Result<Self, Error> {
         let parent = std::path::absolute(parent).unwrap_or_else(|_| parent.to_owned());
-        let files = Self(parent.join(format!("ukvm-bench-{}-site", std::process::id())));
+        let directory = parent.join(format!("ukvm-bench-{}-site", std::process::id()));
+        // It may be in a place where others can make one of that name first: theirs is neither used nor removed.
+        let created = fs::DirBuilder::new().mode(0o700).create(&directory);
+        created.map_err(|error| Error::output(&directory, &error))?;
+        let files = Self(directory);
         files.fill().map_err(|error| Error::output(&files.0, &error))?;
         Ok(files)
     }
 
     fn fill(&self) -> io::Result<()> {
         let tree = self.tree();
-        fs::create_dir_all(&tree)?;
+        fs::create_dir(&tree)?;
         let mut archive = tar::Builder::new(fs::File::create(self.image())?);
         for (name, size) in [(SMALL, SMALL_SIZE), (LARGE, LARGE_SIZE)] {
             let page: Vec<u8> = (0..size).map(|at| b' ' + (at % 95) as u8).collect();
@@ -87,5 +92,21 @@ impl Drop for Files {
     fn drop(&mut self) {
         // What is not there any more needs no removing.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_directory_is_nobody_elses() {
+        let parent = std::env::temp_dir();
+        let files = Files::create(&parent).unwrap();
+        let mode = fs::metadata(files.directory()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(Files::create(&parent).is_err());
+        assert!(files.image().exists(), "one that was refused removes nothing");
     }
 }
