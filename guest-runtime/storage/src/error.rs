@@ -14,6 +14,8 @@ pub enum OpenError {
     Unknown,
     /// It has a partition table.
     Partitioned,
+    /// It is a tar archive, where files are to be written.
+    Archive,
     /// It is compressed; the name of the format.
     Compressed(&'static str),
     /// To note where its files are takes more than this many bytes.
@@ -124,6 +126,9 @@ impl fmt::Display for OpenError {
             Self::Read(failed) => failed.fmt(f),
             Self::Unknown => f.write_str(
                 "the disk holds neither a tar archive nor a FAT file system; make an image with tar or mkfs.vfat",
+            ),
+            Self::Archive => f.write_str(
+                "the disk holds a tar archive, whose files can only be read; make a FAT file system with mkfs.vfat",
             ),
             Self::Compressed(format) => {
                 write!(f, "the disk holds {format} data; an archive must not be compressed as a whole")

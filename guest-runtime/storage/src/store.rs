@@ -21,6 +21,31 @@ pub enum Format {
     Fat,
 }
 
+impl Format {
+    /// The format of the image on a device.
+    ///
+    /// # Errors
+    ///
+    /// If the device refuses to read, the image has none of these formats, or a FAT file system does not fit on the device.
+    pub(crate) async fn of<D: Device>(device: &D) -> Result<Self, OpenError> {
+        let mut first = [0; 512];
+        if device.size() < first.len() as u64 {
+            return Err(OpenError::Unknown);
+        }
+        device.read_at(0, &mut first).await?;
+        if tar::is_archive(&first) {
+            return Ok(Self::Tar);
+        }
+        if fat::is_file_system(&first, device.size())? {
+            return Ok(Self::Fat);
+        }
+        if first.ends_with(&[0x55, 0xaa]) {
+            return Err(OpenError::Partitioned);
+        }
+        Err(compression(&first).map_or(OpenError::Unknown, OpenError::Compressed))
+    }
+}
+
 /// The files of an image, to be read.
 ///
 /// Opening notes where each of them is and checks all that the image says about that, so that what is wrong with it is found then and
@@ -68,24 +93,13 @@ impl<D: Device> Store<D> {
     ///
     /// As [`open`](Self::open).
     pub async fn open_within(device: D, limit: usize) -> Result<Self, OpenError> {
-        let mut first = [0; 512];
-        if device.size() < first.len() as u64 {
-            return Err(OpenError::Unknown);
-        }
-        device.read_at(0, &mut first).await?;
+        let format = Format::of(&device).await?;
         let mut index = Index::new(limit);
-        if tar::is_archive(&first) {
-            tar::read(&device, &mut index).await?;
-            return Ok(Self { device, format: Format::Tar, index });
+        match format {
+            Format::Tar => tar::read(&device, &mut index).await?,
+            Format::Fat => fat::read(&device, &mut index).await?,
         }
-        if fat::is_file_system(&first, device.size())? {
-            fat::read(&device, &mut index).await?;
-            return Ok(Self { device, format: Format::Fat, index });
-        }
-        if first.ends_with(&[0x55, 0xaa]) {
-            return Err(OpenError::Partitioned);
-        }
-        Err(compression(&first).map_or(OpenError::Unknown, OpenError::Compressed))
+        Ok(Self { device, format, index })
     }
 
     /// The format of the image.

@@ -13,6 +13,7 @@ use ukvm_storage::{Device, Entry, ReadFailed, WritableDevice, WriteFailed};
 ukvm_tests::tests! {
     files_are_written_and_read .needs(FAT);
     refusals_say_why .needs(FAT);
+    what_is_no_file_system_is_told_apart;
     a_host_without_space_is_told_apart .needs(FAT);
     random_operations_agree_with_a_model .needs(FAT);
     a_cut_at_any_write_loses_nothing_that_was_there .needs(FAT);
@@ -173,6 +174,28 @@ fn refusals_say_why() {
     assert_eq!(wait(volume.write("new", b"x")), Err(VolumeError::ReadOnly));
     assert_eq!(wait(volume.read("file")).unwrap(), b"x");
     assert!(read_only.writes.borrow().is_empty());
+}
+
+fn what_is_no_file_system_is_told_apart() {
+    let refusal = |bytes: Vec<u8>| {
+        let refused = wait(Volume::mount::<Noon>(Disk::new(bytes))).unwrap_err();
+        refused.to_string()
+    };
+    let mut table = vec![0; 1024];
+    table[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut archive = tar_core::builder::EntryBuilder::new_ustar();
+    archive.path("file").size(0).unwrap().entry_type(tar_core::EntryType::Regular);
+    let gzip = [&[0x1f, 0x8b][..], &[0; 1022]].concat();
+    for (bytes, start) in [
+        (vec![], "the disk holds neither a tar archive nor a FAT file system; "),
+        (vec![0; 1024], "the disk holds neither a tar archive nor a FAT file system; "),
+        (table, "the disk has a partition table; "),
+        (archive.finish_bytes(), "the disk holds a tar archive, whose files can only be read; "),
+        (gzip, "the disk holds gzip data; "),
+    ] {
+        let reason = refusal(bytes);
+        assert!(reason.starts_with(start), "{reason}");
+    }
 }
 
 fn a_host_without_space_is_told_apart() {

@@ -1,10 +1,11 @@
 //! Files on a FAT file system that are read and written.
 
 use super::error::VolumeError;
-use super::tree::{failed, is_file_system};
-use super::view::{BLOCK, View};
+use super::tree::failed;
+use super::view::View;
 use crate::device::WritableDevice;
 use crate::error::OpenError;
+use crate::store::Format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -89,13 +90,8 @@ impl<D: WritableDevice + 'static> Volume<D> {
     ///
     /// Where the device refuses to read, or holds no sound FAT12, FAT16 or FAT32 file system.
     pub async fn mount<C: Clock + 'static>(device: D) -> Result<Self, OpenError> {
-        let mut first = [0; BLOCK as usize];
-        if device.size() < first.len() as u64 {
-            return Err(OpenError::Unknown);
-        }
-        device.read_at(0, &mut first).await?;
-        if !is_file_system(&first, device.size())? {
-            return Err(OpenError::Unknown);
+        if Format::of(&device).await? == Format::Tar {
+            return Err(OpenError::Archive);
         }
         let options = MountOptions::new().with_clock(Stamp::<C>::STATIC);
         let view = View::new(Rc::new(device), u64::MAX);
