@@ -62,6 +62,7 @@ fn redirects_stay_on_the_host() {
     for (target, expected) in [
         ("/a", "/a/"),
         ("/a?b=c", "/a/?b=c"),
+        ("/a?\u{fc}=%20\"&c=+", "/a/?%C3%BC=%20\"&c=+"),
         ("//host", "/host/"),
         ("/%2Fhost", "/host/"),
         ("/\\host", "/%5Chost/"),
@@ -81,8 +82,10 @@ fn long_redirects_are_refused() {
         assert_eq!(SitePath::of_target(&target).unwrap().with_slash().unwrap().len(), length);
         assert_eq!(SitePath::of_target(&format!("{target}x")).unwrap().with_slash(), None);
     }
-    let encoded = format!("/{}", "\u{fc}".repeat(LONGEST_NAME / 2 - 1));
-    assert_eq!(SitePath::of_target(&encoded).unwrap().with_slash(), None);
+    let long = "\u{fc}".repeat(LONGEST_NAME / 2 - 1);
+    for encoded in [format!("/{long}"), format!("/a?{long}")] {
+        assert_eq!(SitePath::of_target(&encoded).unwrap().with_slash(), None);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Dates of HTTP (RFC 9110, section 5.6.7).
 
+use crate::number;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -59,9 +60,8 @@ pub fn parse(text: &[u8]) -> Option<u64> {
     u64::try_from(datealgo::datetime_to_secs((year, month, day, hour, minute, second.min(59)))).ok()
 }
 
-/// A number of decimal digits and nothing else.
 fn number(word: &str) -> Option<u16> {
-    word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok()).flatten()
+    number::parse(word.as_bytes())?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ use crate::request::Request;
 pub fn prefers_gzip(request: &Request<'_>) -> bool {
     let (mut gzip, mut identity, mut rest) = (None, None, None);
     for element in request.elements("accept-encoding") {
-        let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let mut parts = element.splitn(2, |&byte| byte == b';').map(<[u8]>::trim_ascii);
         let coding = parts.next().unwrap_or_default();
         let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-        let weight = parts.find_map(weight).unwrap_or(Some(1000));
-        // What is malformed is not accepted.
-        let weight = weight.unwrap_or(0);
+        // There is no other parameter than a weight. What is malformed is not accepted.
+        let weight = parts.next().map_or(Some(1000), weight).unwrap_or(0);
         if is("gzip") || is("x-gzip") {
             gzip = gzip.max(Some(weight));
         } else if is("identity") {
@@ -26,10 +25,10 @@ pub fn prefers_gzip(request: &Request<'_>) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or(0)
 }
 
-/// The weight in a parameter, in thousandths; the outer `None` if it is another parameter, the inner one if it is no weight.
-fn weight(parameter: &[u8]) -> Option<Option<u32>> {
+/// The weight that a parameter is, in thousandths.
+fn weight(parameter: &[u8]) -> Option<u32> {
     let [b'q' | b'Q', b'=', value @ ..] = parameter else { return None };
-    Some(match value {
+    match value {
         [b'0'] | [b'0', b'.'] => Some(0),
         [b'1']
         | [b'1', b'.']
@@ -41,7 +40,7 @@ fn weight(parameter: &[u8]) -> Option<Option<u32>> {
             Some([1000, 100, 10, 1][digits.len()] * value)
         }
         _ => None,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +90,11 @@ mod tests {
             "gzip;q=-1",
             "gzip;q=0.1234",
             "gzip;q=",
+            "gzip; q =0",
+            "gzip; q = 1",
+            "gzip;",
+            "gzip;level=9",
+            "gzip;q=1;q=0",
         ] {
             assert!(!prefers(&format!("Accept-Encoding: {value}\r\n")), "{value}");
         }

@@ -4,7 +4,7 @@
 //! connection is whatever reads and writes as `embedded-io-async` does, and the rest comes from a [`Platform`].
 //!
 //! 1. `input`: the bytes of a connection that no request has taken yet.
-//! 2. [`request`]: a head, checked.
+//! 2. [`request`]: a head, checked; `number`: the digits in it.
 //! 3. [`conditional`], [`encoding`], [`range`], [`date`]: what its fields ask for.
 //! 4. [`Response`]: a status, fields, and a body that may be longer than memory.
 //! 5. `connection`: one connection from its first request to its end.
@@ -22,6 +22,7 @@ mod connection;
 pub mod date;
 pub mod encoding;
 mod input;
+mod number;
 mod options;
 pub mod range;
 pub mod request;

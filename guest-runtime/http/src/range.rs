@@ -1,5 +1,6 @@
 //! Which part of a representation a client wants (RFC 9110, section 14).
 
+use crate::number;
 use core::ops::Range;
 
 /// What a `Range` field selects.
@@ -58,11 +59,7 @@ fn position(digits: &[u8]) -> Position {
     if digits.is_empty() {
         return Position::None;
     }
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Position::Bad;
-    }
-    let add = |value: u64, digit: &u8| value.saturating_mul(10).saturating_add((digit - b'0').into());
-    Position::Some(digits.iter().fold(0, add))
+    number::parse(digits).map_or(Position::Bad, Position::Some)
 }
 
 fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {

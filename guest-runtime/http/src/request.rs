@@ -1,5 +1,6 @@
 //! The head of a request.
 
+use crate::number;
 use core::ops::Range;
 use httparse::{Error, Header, Status};
 
@@ -151,7 +152,9 @@ impl Connection {
             if is("host") {
                 hosts += 1;
             } else if is("content-length") {
-                let value = number(header.value).ok_or(Malformed::Syntax)?;
+                // The largest one stands for what is larger, too.
+                let value = number::parse(header.value).filter(|value| *value < u64::MAX);
+                let value = value.ok_or(Malformed::Syntax)?;
                 if length.is_some_and(|other| other != value) {
                     return Err(Malformed::Syntax);
                 }
@@ -176,10 +179,4 @@ impl Connection {
         let body = if encoded || held_back && length > 0 { Body::Unskippable } else { Body::Length(length) };
         Ok(Self { keep_alive: !close && (version == 1 || keep_alive), body })
     }
-}
-
-/// A number of decimal digits and nothing else.
-pub(crate) fn number(digits: &[u8]) -> Option<u64> {
-    let digits = core::str::from_utf8(digits).ok()?;
-    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

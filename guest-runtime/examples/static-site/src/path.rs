@@ -94,8 +94,10 @@ impl<'a> SitePath<'a> {
     #[must_use]
     pub fn with_slash(&self) -> Option<String> {
         let name = utf8_percent_encode(&self.name, ENCODED);
-        let length = name.clone().map(str::len).sum::<usize>() + self.query.len() + 2;
-        (length <= LONGEST_REDIRECT).then(|| alloc::format!("/{name}/{}", self.query))
+        // It stays as it was sent, but for what a field cannot have.
+        let query = utf8_percent_encode(self.query, CONTROLS);
+        let length = name.clone().chain(query.clone()).map(str::len).sum::<usize>() + 2;
+        (length <= LONGEST_REDIRECT).then(|| alloc::format!("/{name}/{query}"))
     }
 }
 
