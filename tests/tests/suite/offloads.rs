@@ -407,13 +407,13 @@ fn an_idle_guest_uses_no_processor() {
     in_namespace(|| {
         network::make_tap_with_address("tap0");
         let guest = bulk("lan", &ADDRESSES);
-        // After traffic, in which the monitor looks for more before it sleeps.
+        // After traffic, in which the monitor looks for more before it sleeps, and when the guest has told its link of its addresses.
         let _ = echo_socket();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_secs(3));
         let before = processor_time(&guest);
         std::thread::sleep(Duration::from_secs(1));
         let used = processor_time(&guest) - before;
-        assert!(used < Duration::from_millis(5), "an idle guest used {used:?} in a second");
+        assert!(used < patience(Duration::from_millis(5)), "an idle guest used {used:?} in a second");
         assert_eq!(broken(guest), 0);
     });
 }
