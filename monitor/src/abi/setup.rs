@@ -5,9 +5,8 @@ use crate::clock::ClockPage;
 use crate::config::{Config, DiskConfig, NetConfig};
 use crate::device::block::Mapping;
 use crate::device::console::Console;
-use crate::elf::file::ElfFile;
 use crate::elf::symbols::Symbols;
-use crate::elf::{Defect, ElfError, Image, Manifest, header};
+use crate::elf::{self, Defect, ElfError, Image, Manifest};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::layout::{Layout, Rights};
@@ -159,15 +158,11 @@ impl Counter {
 ///
 /// A sentence that says what is wrong with the file.
 pub fn open(path: &Path) -> Result<Box<dyn Setup>, ElfError> {
-    let check = || -> Result<Box<dyn Setup>, Defect> {
-        let file = ElfFile::open(path)?;
-        let header = header::read(&file)?;
-        let headers = header::read_program_headers(&file, &header)?;
-        Ok(if hvt::note::is_solo5(&file, &headers) {
-            Box::new(hvt::setup::Setup::new(hvt::image::Image::check(path, file, &header, &headers)?))
+    elf::open(path, |file, header, headers| -> Result<Box<dyn Setup>, Defect> {
+        Ok(if hvt::note::is_solo5(&file, headers) {
+            Box::new(hvt::setup::Setup::new(hvt::image::Image::check(path, file, header, headers)?))
         } else {
-            Box::new(ukvm::setup::Setup::new(Image::check(path, file, &header, &headers)?))
+            Box::new(ukvm::setup::Setup::new(Image::check(path, file, header, headers)?))
         })
-    };
-    check().map_err(|defect| ElfError::new(path, defect))
+    })
 }

@@ -55,6 +55,20 @@ pub struct Image {
     relocations: dynamic::Tables,
 }
 
+/// Opens `path`, reads its headers, and has `check` look at the rest.
+pub(crate) fn open<T>(
+    path: &Path,
+    check: impl FnOnce(ElfFile, &Elf64_Ehdr, &[Elf64_Phdr]) -> Result<T, Defect>,
+) -> Result<T, ElfError> {
+    let read = || {
+        let file = ElfFile::open(path)?;
+        let header = header::read(&file)?;
+        let headers = header::read_program_headers(&file, &header)?;
+        check(file, &header, &headers)
+    };
+    read().map_err(|defect| ElfError::new(path, defect))
+}
+
 impl Image {
     /// Opens `path` and checks that it is a unikernel that can be loaded.
     ///
@@ -62,13 +76,7 @@ impl Image {
     ///
     /// An [`ElfError`] that says what is wrong with the file, or that it could not be read.
     pub fn open(path: &Path) -> Result<Self, ElfError> {
-        let check = || {
-            let file = ElfFile::open(path)?;
-            let header = header::read(&file)?;
-            let headers = header::read_program_headers(&file, &header)?;
-            Self::check(path, file, &header, &headers)
-        };
-        check().map_err(|defect| ElfError::new(path, defect))
+        open(path, |file, header, headers| Self::check(path, file, header, headers))
     }
 
     /// The same for a file of which the headers are read already.

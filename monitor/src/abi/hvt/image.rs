@@ -6,7 +6,7 @@
 use super::note;
 use crate::elf::file::ElfFile;
 use crate::elf::symbols::Symbols;
-use crate::elf::{self, Defect, ElfError, Rights, header};
+use crate::elf::{self, Defect, ElfError, Rights};
 use crate::memory::{Memory, PAGE};
 use linux_loader::elf::{ET_EXEC, Elf64_Ehdr, Elf64_Phdr, PF_R, PF_W, PF_X, PT_LOAD};
 use std::ops::Range;
@@ -50,13 +50,7 @@ impl Image {
     ///
     /// An [`ElfError`] that says what is wrong with the file, or that it could not be read.
     pub fn open(path: &Path) -> Result<Self, ElfError> {
-        let check = || {
-            let file = ElfFile::open(path)?;
-            let header = header::read(&file)?;
-            let headers = header::read_program_headers(&file, &header)?;
-            Self::check(path, file, &header, &headers)
-        };
-        check().map_err(|defect| ElfError::new(path, defect))
+        elf::open(path, |file, header, headers| Self::check(path, file, header, headers))
     }
 
     /// The same for a file of which the headers are read already.
