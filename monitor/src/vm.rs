@@ -1,10 +1,11 @@
 //! A guest from its file to its end: the one place where everything is put together.
 
-use crate::abi::setup::{self, Counter, Described, Host, Setup};
+use crate::abi::setup::{self, Counter, Host, Setup};
 use crate::abi::{Abi, Stop};
 use crate::clock::counter_offset;
 use crate::config::Config;
 use crate::device::console::Console;
+use crate::device::open::Described;
 use crate::error::{Error, ErrorKind, host, no_kvm};
 use crate::fault::{Fault, FaultReport, Registers};
 use crate::interrupt::{Interrupts, Timer, Watch};

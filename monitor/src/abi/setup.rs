@@ -3,8 +3,8 @@
 use super::{Abi, hvt, ukvm};
 use crate::clock::ClockPage;
 use crate::config::{Config, DiskConfig, NetConfig};
-use crate::device::block::Mapping;
 use crate::device::console::Console;
+use crate::device::open::Described;
 use crate::elf::symbols::Symbols;
 use crate::elf::{self, Defect, ElfError, Image, Manifest};
 use crate::error::Error;
@@ -17,7 +17,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use ukvm_abi::boot_info::DeviceInfo;
 
 /// A program that is checked, and becomes a guest step by step.
 pub trait Setup: Debug {
@@ -103,17 +102,6 @@ pub trait Setup: Debug {
 
     /// Whether its file has become shorter since it was opened.
     fn was_cut(&self) -> bool;
-}
-
-/// The devices of a program as they were opened, in the manifest's order.
-#[derive(Clone, Copy, Debug)]
-pub struct Described<'a> {
-    /// What the guest is told of each.
-    pub infos: &'a [DeviceInfo],
-    /// How each is served, in words for the user; empty for the ordinary way.
-    pub ways: &'a [&'static str],
-    /// The mapping of each that has one.
-    pub mappings: &'a [Option<Mapping>],
 }
 
 /// What serves every guest.

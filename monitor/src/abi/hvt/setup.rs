@@ -6,31 +6,26 @@ use super::devices::{Disk, HvtDevice};
 use super::image::Image;
 use super::layout::{self, RingPlace};
 use crate::abi::Abi;
-use crate::abi::setup::{self, Described, Host};
+use crate::abi::setup::{self, Host};
 use crate::bind::{Binding, bind};
 use crate::config::{Aslr, Config, DiskConfig, NetConfig, NetRing};
-use crate::device::block::Mapping;
 use crate::device::console::Console;
 use crate::device::net::Net;
-use crate::elf::Manifest;
+use crate::device::open::{Described, Opened, present, warn};
 use crate::elf::symbols::Symbols;
+use crate::elf::{Declared, Manifest};
 use crate::error::{Error, ErrorKind, host};
 use crate::layout::{Layout, Rights};
 use crate::memory::Memory;
 use crate::random::Random;
-use crate::stderr::say_briefly;
 use std::ops::Range;
-use ukvm_abi::boot_info::{DEVICE_PRESENT, DEVICE_READ_ONLY, DeviceInfo};
-use ukvm_abi::manifest::MAX_NAME;
+use ukvm_abi::boot_info::{DEVICE_READ_ONLY, DeviceInfo};
 
 /// A program, and what has become of it so far.
 #[derive(Debug)]
 pub struct Setup {
     image: Image,
-    devices: Vec<HvtDevice>,
-    infos: Vec<DeviceInfo>,
-    ways: Vec<&'static str>,
-    mappings: Vec<Option<Mapping>>,
+    opened: Opened<HvtDevice>,
     boot: Option<BootBlock>,
     /// Whether the guest goes on when nobody reads its output.
     reader_may_go: bool,
@@ -40,56 +35,30 @@ impl Setup {
     /// The start of a program that is checked.
     #[must_use]
     pub fn new(image: Image) -> Self {
-        Self {
-            image,
-            devices: Vec::new(),
-            infos: Vec::new(),
-            ways: Vec::new(),
-            mappings: Vec::new(),
-            boot: None,
-            reader_may_go: false,
-        }
+        Self { image, opened: Opened::default(), boot: None, reader_may_go: false }
     }
+}
 
-    fn open(&mut self, binding: Binding) -> Result<(), Error> {
-        let mut info = DeviceInfo {
-            kind: 0,
-            flags: DEVICE_PRESENT,
-            name: [0; MAX_NAME],
-            features: 0,
-            capacity: 0,
-            block_size: 0,
-            max_transfer: 0,
-            mac: [0; 6],
-            mtu: 0,
-            mapping: 0,
-        };
-        let device = match binding {
-            Binding::Net(config) => {
-                let net = Net::open_without_header(&config)?;
-                if let Some(warning) = net.warning() {
-                    say_briefly(&format_args!("warning: {warning}"));
-                }
-                info.kind = ukvm_abi::manifest::DeviceKind::Net as u32;
-                (info.mac, info.mtu) = (net.mac(), net.mtu());
-                HvtDevice::Net(Box::new(net))
-            }
-            Binding::Disk { config, .. } => {
-                let disk = Disk::open(config)?;
-                info.kind = ukvm_abi::manifest::DeviceKind::Block as u32;
-                info.flags |= if disk.read_only() { DEVICE_READ_ONLY } else { 0 };
-                (info.capacity, info.block_size) = (disk.capacity(), disk.block_size());
-                HvtDevice::Disk(disk)
-            }
-            // The ABI has no optional devices.
-            Binding::Absent => return Ok(()),
-        };
-        self.devices.push(device);
-        self.infos.push(info);
-        self.ways.push("");
-        self.mappings.push(None);
-        Ok(())
-    }
+/// Opens what stands for a device, and describes it; `None` where nothing does.
+fn open(declared: &Declared, binding: Binding) -> Result<Option<(HvtDevice, DeviceInfo)>, Error> {
+    let mut info = present(declared);
+    let device = match binding {
+        Binding::Net(config) => {
+            let net = Net::open_without_header(&config)?;
+            warn(&net);
+            (info.mac, info.mtu) = (net.mac(), net.mtu());
+            HvtDevice::Net(Box::new(net))
+        }
+        Binding::Disk { config, .. } => {
+            let disk = Disk::open(config)?;
+            info.flags |= if disk.read_only() { DEVICE_READ_ONLY } else { 0 };
+            (info.capacity, info.block_size) = (disk.capacity(), disk.block_size());
+            HvtDevice::Disk(disk)
+        }
+        // The ABI has no optional devices.
+        Binding::Absent => return Ok(None),
+    };
+    Ok(Some((device, info)))
 }
 
 impl setup::Setup for Setup {
@@ -142,11 +111,18 @@ impl setup::Setup for Setup {
     ) -> Result<(), Error> {
         let mut bindings = bind(self.image.manifest(), nets, disks)?;
         self.image.notes().preset(&mut bindings);
-        bindings.into_iter().try_for_each(|binding| self.open(binding))
+        for (declared, binding) in self.image.manifest().devices.iter().zip(bindings) {
+            let Some((device, info)) = open(declared, binding)? else { continue };
+            self.opened.devices.push(device);
+            self.opened.infos.push(info);
+            self.opened.ways.push("");
+            self.opened.mappings.push(None);
+        }
+        Ok(())
     }
 
     fn devices(&self) -> Described<'_> {
-        Described { infos: &self.infos, ways: &self.ways, mappings: &self.mappings }
+        self.opened.described()
     }
 
     fn lay_out(
@@ -157,13 +133,13 @@ impl setup::Setup for Setup {
         _random: &mut Random,
     ) -> Result<Layout, Error> {
         self.reader_may_go = config.as_solo5;
-        self.boot = Some(BootBlock::new(self.image.notes(), &self.infos, &config.arguments)?);
+        self.boot = Some(BootBlock::new(self.image.notes(), &self.opened.infos, &config.arguments)?);
         let place = match config.net_ring {
             NetRing::Inside => Some(RingPlace::Inside),
             NetRing::Above => Some(RingPlace::Above),
             NetRing::Off => None,
         };
-        let ring = place.filter(|_| self.devices.iter().any(HvtDevice::is_net));
+        let ring = place.filter(|_| self.opened.devices.iter().any(HvtDevice::is_net));
         Ok(layout::lay_out(self.image.segments(), memory, ring)?)
     }
 
@@ -186,7 +162,7 @@ impl setup::Setup for Setup {
             layout,
             segments: self.image.segments().iter().map(|segment| segment.pages.clone()).collect(),
             console,
-            devices: std::mem::take(&mut self.devices),
+            devices: std::mem::take(&mut self.opened.devices),
             interrupts,
             reader_may_go: self.reader_may_go,
         });

@@ -3,12 +3,13 @@
 use super::boot::BootBlock;
 use super::dispatch::{Dispatch, Parts};
 use crate::abi::Abi;
-use crate::abi::setup::{self, Described, Host};
+use crate::abi::setup::{self, Host};
 use crate::bind::bind;
 use crate::config::{Config, DEFAULT_MEMORY, DiskConfig, NetConfig, NetRing};
+use crate::device::Device;
 use crate::device::block::Mapping;
 use crate::device::console::Console;
-use crate::device::open::{Opened, open_devices};
+use crate::device::open::{Described, Opened, open_devices};
 use crate::elf::symbols::Symbols;
 use crate::elf::{Defect, ElfError, Image, Manifest};
 use crate::error::{Error, ErrorKind, host};
@@ -25,7 +26,7 @@ const FIRST_TOUCHED: u64 = HEADER_SIZE as u64 + PAGE;
 #[derive(Debug)]
 pub struct Setup {
     image: Image,
-    opened: Opened,
+    opened: Opened<Option<Box<dyn Device>>>,
     boot: Option<BootBlock>,
 }
 
@@ -113,8 +114,7 @@ impl setup::Setup for Setup {
     }
 
     fn devices(&self) -> Described<'_> {
-        let Opened { infos, ways, mappings, .. } = &self.opened;
-        Described { infos, ways, mappings }
+        self.opened.described()
     }
 
     fn lay_out(
