@@ -122,14 +122,15 @@ impl Deref for Stack {
     }
 }
 
-/// The most bytes of the heap that a stack on the device `name` takes for frames on their way, beside the buffers of its sockets.
+/// Bytes of the heap beside what a stack on the device `name` takes for frames on their way.
 ///
 /// # Errors
 ///
 /// Where there is no such device.
-pub fn frame_memory(name: &str) -> Result<usize, crate::device::OpenError> {
+pub fn spare_memory(name: &str) -> Result<usize, crate::device::OpenError> {
     let (_, info) = crate::device::find(DeviceKind::Net, name)?;
-    Ok(device::Buffers::new(&info, heap_size()).memory())
+    let heap = heap_size();
+    Ok(heap.saturating_sub(device::Buffers::new(&info, heap).memory()))
 }
 
 fn heap_size() -> usize {
