@@ -47,7 +47,16 @@ pub fn program(name: &str) -> Option<PathBuf> {
 /// If it fails.
 pub fn call(name: &str, arguments: &[&str]) -> Output {
     let program = program(name).unwrap_or_else(|| panic!("{name} is not installed"));
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{name}: {e}"));
+    call_by(&mut Command::new(program), name, arguments)
+}
+
+/// As [`call`], by a command that runs the program `name`.
+///
+/// # Panics
+///
+/// If it fails.
+pub fn call_by(command: &mut Command, name: &str, arguments: &[&str]) -> Output {
+    let output = command.args(arguments).output().unwrap_or_else(|e| panic!("{name}: {e}"));
     assert!(
         output.status.success(),
         "{name} {arguments:?}: {}; {}",

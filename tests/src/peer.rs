@@ -1,6 +1,6 @@
 //! Another host on the network: a network namespace beside that of the test, with a cable between them.
 
-use crate::files::{call, program};
+use crate::files::{call, call_by, program};
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -64,14 +64,7 @@ impl Peer {
     ///
     /// If it fails.
     pub fn call(&self, name: &str, arguments: &[&str]) -> Output {
-        let output = self.command(name).args(arguments).output().expect("a process");
-        assert!(
-            output.status.success(),
-            "{name} {arguments:?}: {}; {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output
+        call_by(&mut self.command(name), name, arguments)
     }
 }
 

@@ -43,6 +43,16 @@ impl Mounts {
     pub fn guest(&self, name: &str) -> PathBuf {
         self.guests.join(format!("{name}.elf"))
     }
+
+    /// A sparse image of 1 MiB on a file system that has room for 64 KiB.
+    #[must_use]
+    pub fn image_on_a_full_host(&self) -> PathBuf {
+        let place = self.scratch.join("small");
+        std::fs::create_dir(&place).expect("a directory");
+        let tmpfs = Some("tmpfs");
+        mount(tmpfs, &place, tmpfs, MsFlags::empty(), Some("size=64k")).expect("a tmpfs of 64 KiB");
+        crate::files::sparse(&place, "a.img", 1 << 20)
+    }
 }
 
 /// Runs `body` on a thread with mounts (and a network namespace) of its own, where `/dev/kvm` and `/dev/net/tun` are nodes

@@ -45,19 +45,6 @@ fn answer(target: Ipv6Address) -> Message {
     Message { from_mac: OTHER, to_mac, source: target, destination: ALL_NODES, hop_limit: 255, body }
 }
 
-/// What stack 1 sends from now on.
-fn watch(world: &mut World) -> Rc<RefCell<Vec<Vec<u8>>>> {
-    let sent = Rc::new(RefCell::new(Vec::new()));
-    let seen = sent.clone();
-    world.tap = Box::new(move |side, frame| {
-        if side == 1 {
-            seen.borrow_mut().push(frame.clone());
-        }
-        vec![frame]
-    });
-    sent
-}
-
 fn has(world: &World, address: Ipv6Address) -> bool {
     world.stacks[1].addresses().iter().any(|cidr| cidr.address() == IpAddress::from(address))
 }
@@ -65,7 +52,7 @@ fn has(world: &World, address: Ipv6Address) -> bool {
 #[test]
 fn every_address_is_asked_for_serves_meanwhile_and_is_claimed_then() {
     let mut world = World::new();
-    let sent = watch(&mut world);
+    let sent = world.watch(1);
     let listener = world.stacks[1].listen(7, TcpOptions::default()).unwrap();
     let stack = world.stacks[0].clone();
     world.run(async move {
@@ -104,7 +91,7 @@ fn an_address_that_another_host_has_is_given_up_and_told_of() {
         assert!(!has(&world, STACK));
         // The others stay.
         assert_eq!(world.stacks[1].addresses().len(), 2);
-        let sent = watch(&mut world);
+        let sent = world.watch(1);
         world.inject(1, question(STACK).to_frame());
         world.run(sleep(Duration::from_secs(3)));
         let claimed = sent.borrow().iter().any(|frame| frame[20] == 58 && frame[62..78] == STACK.octets());
@@ -183,7 +170,7 @@ fn what_proves_nothing_takes_no_address() {
 fn an_address_that_is_in_use_here_is_defended() {
     let mut world = World::new();
     world.run(sleep(Duration::from_secs(2)));
-    let sent = watch(&mut world);
+    let sent = world.watch(1);
     world.inject(1, question(STACK).to_frame());
     world.run(sleep(Duration::from_millis(1)));
     let sent = sent.borrow();

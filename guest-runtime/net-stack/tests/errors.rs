@@ -3,18 +3,16 @@
 mod world;
 
 use smoltcp::wire::{IpAddress, Ipv6Address};
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 use ukvm_net_stack::{TcpOptions, TcpStream, UdpSocket};
-use world::{World, endpoint, mac, sleep};
+use world::{Frames, World, endpoint, mac, sleep};
 
 /// The IPv6 addresses of stack 0 and stack 1.
 const PEER: &str = "fd00::1";
 const STACK: &str = "fd00::2";
 
 /// A world in which the two know each other's hardware addresses, and what stack 1 sends.
-fn world() -> (World, Rc<RefCell<Vec<Vec<u8>>>>) {
+fn world() -> (World, Frames) {
     let mut world = World::new();
     let listener = world.stacks[1].listen(7, TcpOptions::default()).unwrap();
     let stack = world.stacks[0].clone();
@@ -25,14 +23,7 @@ fn world() -> (World, Rc<RefCell<Vec<Vec<u8>>>>) {
         }
         sleep(Duration::from_secs(60)).await;
     });
-    let sent = Rc::new(RefCell::new(Vec::new()));
-    let seen = sent.clone();
-    world.tap = Box::new(move |side, frame| {
-        if side == 1 {
-            seen.borrow_mut().push(frame.clone());
-        }
-        vec![frame]
-    });
+    let sent = world.watch(1);
     (world, sent)
 }
 

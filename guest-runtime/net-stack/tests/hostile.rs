@@ -64,14 +64,7 @@ fn repair(frame: &mut [u8]) -> Option<()> {
 /// A world with a listener, a connection, a socket, and the frames that made them: of all kinds that the stack knows.
 fn world_with_frames() -> (World, Vec<Vec<u8>>, TcpListener) {
     let mut world = World::new();
-    let frames = Rc::new(RefCell::new(Vec::new()));
-    let seen = frames.clone();
-    world.tap = Box::new(move |side, frame| {
-        if side == 0 {
-            seen.borrow_mut().push(frame.clone());
-        }
-        vec![frame]
-    });
+    let frames = world.watch(0);
     let listener = world.stacks[1].listen(7, OPTIONS).unwrap();
     let server = UdpSocket::bind(&world.stacks[1], 7).unwrap();
     let client = UdpSocket::bind(&world.stacks[0], 0).unwrap();

@@ -107,14 +107,7 @@ fn the_window_opens_within_few_round_trips() {
 /// A datagram from stack 0 to port 7 of stack 1 at `address`, as it was on the cable, its checksum right.
 fn datagram(address: &str) -> Vec<u8> {
     let mut world = World::new();
-    let frames = Rc::new(RefCell::new(Vec::new()));
-    let seen = frames.clone();
-    world.tap = Box::new(move |side, frame| {
-        if side == 0 {
-            seen.borrow_mut().push(frame.clone());
-        }
-        vec![frame]
-    });
+    let frames = world.watch(0);
     let client = UdpSocket::bind(&world.stacks[0], 9).unwrap();
     let to = endpoint(address);
     world.run(async move { client.send_to(b"hello", to).await.unwrap() });

@@ -49,11 +49,11 @@ fn links_lead_where_they_do_on_the_host() {
     let directory = directory();
     let tree = directory.path();
     write(tree, "v2/page/index.html", "two");
-    write(tree, "v2/shared.css", "css");
-    fs::hard_link(tree.join("v2/shared.css"), tree.join("v2/zz-again.css")).unwrap();
+    write(tree, "v2/common.css", "css");
+    fs::hard_link(tree.join("v2/common.css"), tree.join("v2/zz-again.css")).unwrap();
     symlink("v2", tree.join("latest")).unwrap();
     symlink("../latest/page", tree.join("v2/self")).unwrap();
-    symlink("self/../shared.css", tree.join("v2/through")).unwrap();
+    symlink("self/../common.css", tree.join("v2/through")).unwrap();
     symlink("v2/page/index.html", tree.join("start")).unwrap();
     for (target, name) in [
         ("loop-b", "loop-a"),
@@ -88,7 +88,7 @@ fn links_lead_where_they_do_on_the_host() {
         [("latest", true), ("start", true), ("v2", false)],
         "what leads nowhere is not listed"
     );
-    for path in ["/start", "v2/", "v2//shared.css", "v2/../start", "./start", "..", "nothing"] {
+    for path in ["/start", "v2/", "v2//common.css", "v2/../start", "./start", "..", "nothing"] {
         assert_eq!(wait(store.find(path)), Ok(None), "{path}");
     }
 }

@@ -179,12 +179,7 @@ fn a_file_system_without_direct_io() {
 
 fn a_full_host_is_an_error_of_the_direct_write() {
     in_private_mounts(Devices::Open, |mounts| {
-        let place = mounts.scratch.join("small");
-        std::fs::create_dir(&place).expect("a directory");
-        let tmpfs = Some("tmpfs");
-        nix::mount::mount(tmpfs, &place, tmpfs, nix::mount::MsFlags::empty(), Some("size=64k"))
-            .expect("a tmpfs of 64 KiB");
-        let image = files::sparse(&place, "a.img", 1 << 20);
+        let image = mounts.image_on_a_full_host();
         let option = format!("scratch={},direct", image.display());
         let operations = ["2:write:0:262144", "2:read:524288:512"];
         let run = Run::elf(mounts.guest("disk")).monitor(&mounts.monitor).option("--disk", option);

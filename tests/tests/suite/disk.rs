@@ -261,12 +261,7 @@ fn a_host_block_device() {
 
 fn a_full_host_is_an_error_for_the_guest() {
     in_private_mounts(Devices::Open, |mounts| {
-        let place = mounts.scratch.join("small");
-        std::fs::create_dir(&place).expect("a directory");
-        let tmpfs = Some("tmpfs");
-        nix::mount::mount(tmpfs, &place, tmpfs, nix::mount::MsFlags::empty(), Some("size=64k"))
-            .expect("a tmpfs of 64 KiB");
-        let image = files::sparse(&place, "a.img", 1 << 20);
+        let image = mounts.image_on_a_full_host();
         let operations = ["2:write:0:262144", "2:read:0:512"];
         let ended = disk(&image, "scratch", &operations);
         let text = ended.text();

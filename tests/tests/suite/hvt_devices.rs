@@ -149,12 +149,7 @@ fn a_request_into_what_is_not_the_guests() {
 
 fn a_full_host_is_a_result() {
     in_private_mounts(Devices::Open, |mounts| {
-        let place = mounts.scratch.join("small");
-        std::fs::create_dir(&place).expect("a directory");
-        let tmpfs = Some("tmpfs");
-        nix::mount::mount(tmpfs, &place, tmpfs, nix::mount::MsFlags::empty(), Some("size=64k"))
-            .expect("a tmpfs of 64 KiB");
-        let image = files::sparse(&place, "a.img", 1 << 20);
+        let image = mounts.image_on_a_full_host();
         let ended = block(&image, "", &["write", "0", "262144"]).status(0);
         assert!(ended.text().starts_with("write 262144 at 0: EUNSPEC, sum 0x"), "{}", ended.text());
         let _ = ended.says(&["a.img", "writing 262144 bytes at 0 failed", "No space left"]);

@@ -66,6 +66,9 @@ pub(crate) async fn sleep(duration: Duration) {
 /// What happens to a frame on its way.
 pub(crate) type Tap = Box<dyn FnMut(usize, Vec<u8>) -> Vec<Vec<u8>>>;
 
+/// Frames that were seen.
+pub(crate) type Frames = Rc<RefCell<Vec<Vec<u8>>>>;
+
 pub(crate) struct World {
     pub(crate) stacks: [Stack; 2],
     pub(crate) wires: [Wire; 2],
@@ -103,6 +106,19 @@ impl World {
     pub(crate) fn restart(&mut self, side: usize, change: impl Fn(usize, &mut Config)) {
         (self.stacks[side], self.wires[side]) = stack(side, Offloads::default(), &change);
         self.flags[side].0.store(true, Ordering::Relaxed);
+    }
+
+    /// The frames that `side` sends from now on, as it sends them.
+    pub(crate) fn watch(&mut self, side: usize) -> Frames {
+        let frames = Frames::default();
+        let seen = frames.clone();
+        self.tap = Box::new(move |from, frame| {
+            if from == side {
+                seen.borrow_mut().push(frame.clone());
+            }
+            vec![frame]
+        });
+        frames
     }
 
     /// Has `frame` arrive at `side`.
