@@ -1,10 +1,10 @@
 //! File systems that are cut short, damaged, or made to do harm.
 
 use crate::fat::{KINDS, image};
+use crate::volume::{Disk, Noon};
 use crate::world::{FAT, Memory, Random, directory, open, read_all, refusal, wait, write};
-use std::cell::RefCell;
-use ukvm_storage::fat::{Clock, OpenOptions, Volume};
-use ukvm_storage::{Device, OpenError, ReadFailed, Store, WritableDevice, WriteFailed};
+use ukvm_storage::fat::{OpenOptions, Volume};
+use ukvm_storage::{OpenError, Store};
 
 ukvm_tests::tests! {
     a_disk_smaller_than_its_file_system .needs(FAT);
@@ -65,7 +65,7 @@ fn a_disk_smaller_than_its_file_system() {
         let reason = refusal(&bytes[..cut]);
         let expected = "the FAT file system is cut short: it says that it has ";
         assert!(reason.starts_with(expected) && reason.ends_with(&format!("the disk has {cut}")), "{reason}");
-        let refused = wait(Volume::mount::<Never>(Writable::new(bytes[..cut].to_vec()))).unwrap_err();
+        let refused = wait(Volume::mount::<Noon>(Disk::new(bytes[..cut].to_vec()))).unwrap_err();
         assert_eq!(refused.to_string(), reason);
     }
 }
@@ -256,50 +256,6 @@ fn a_disk_that_cannot_be_read_is_an_error() {
     }
 }
 
-/// A disk that is written.
-struct Writable(RefCell<Vec<u8>>);
-
-impl Writable {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl Device for Writable {
-    fn size(&self) -> u64 {
-        self.0.borrow().len() as u64
-    }
-
-    async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
-        buffer.copy_from_slice(&self.0.borrow()[offset as usize..][..buffer.len()]);
-        Ok(())
-    }
-}
-
-impl WritableDevice for Writable {
-    fn is_writable(&self) -> bool {
-        true
-    }
-
-    async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), WriteFailed> {
-        self.0.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    async fn flush(&self) -> Result<(), WriteFailed> {
-        Ok(())
-    }
-}
-
-/// Time stands still.
-struct Never;
-
-impl Clock for Never {
-    fn now() -> u64 {
-        0
-    }
-}
-
 fn random_damage_is_survived() {
     let mut random = Random::default();
     for bytes in images() {
@@ -333,7 +289,7 @@ fn random_damage_is_survived() {
 
 /// Writes here and there; whatever comes of it, it comes to an end.
 fn write_all(bytes: Vec<u8>) {
-    let Ok(volume) = wait(Volume::mount::<Never>(Writable::new(bytes))) else { return };
+    let Ok(volume) = wait(Volume::mount::<Noon>(Disk::new(bytes))) else { return };
     wait(async {
         let _ = volume.write("user", &[1; 7000]).await;
         let _ = volume.write("home/below/new", &[1; 7000]).await;

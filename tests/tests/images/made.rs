@@ -1,14 +1,14 @@
 //! Images that `cargo xtask image` makes, as `tar`, `fsck.vfat`, `mcopy` and guests read them.
 
+use crate::world::{Memory, run, text, wait};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use ukvm_storage::{Device, Entry, ReadFailed, Store};
+use ukvm_storage::{Entry, Store};
 use ukvm_tests::suite::Need;
 use xtask::image::{Format, create};
 
@@ -18,21 +18,6 @@ ukvm_tests::tests! {
     the_same_files_give_the_same_bytes;
     what_fat_cannot_hold_is_refused;
     what_no_image_can_hold_is_refused .needs(&[Need::Program("mkfifo")]);
-}
-
-/// An image in memory.
-struct Memory(Vec<u8>);
-
-impl Device for Memory {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    async fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadFailed> {
-        let offset = offset as usize;
-        buffer.copy_from_slice(&self.0[offset..offset + buffer.len()]);
-        Ok(())
-    }
 }
 
 /// A directory with files of all kinds, and a place for images beside it.
@@ -53,21 +38,6 @@ fn tree() -> TempDir {
         fs::write(site.join(format!("a file with a long name {number}.txt")), number.to_string()).unwrap();
     }
     directory
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-#[track_caller]
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&said));
 }
 
 /// Makes an image of the tree.
@@ -92,8 +62,8 @@ fn refusal(tree: &TempDir, format: Format) -> String {
 
 /// The files that a guest finds, with their contents; none for a directory.
 fn found(bytes: Vec<u8>) -> Vec<(String, Option<Vec<u8>>)> {
-    embassy_futures::block_on(async {
-        let store = Store::open(Memory(bytes)).await.unwrap();
+    wait(async {
+        let store = Store::open(Memory::new(bytes)).await.unwrap();
         let mut files = Vec::new();
         let mut ahead = vec![String::new()];
         while let Some(directory) = ahead.pop() {

@@ -23,7 +23,7 @@ ukvm_tests::tests! {
 
 /// A disk in memory that notes what is written.
 #[derive(Debug, Default)]
-struct Disk {
+pub(crate) struct Disk {
     bytes: RefCell<Vec<u8>>,
     writes: RefCell<Vec<(usize, Vec<u8>)>>,
     flushes: Cell<usize>,
@@ -33,7 +33,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn new(bytes: Vec<u8>) -> Rc<Self> {
+    pub(crate) fn new(bytes: Vec<u8>) -> Rc<Self> {
         Rc::new(Self { bytes: bytes.into(), ..Self::default() })
     }
 }
@@ -74,7 +74,7 @@ impl WritableDevice for Disk {
 }
 
 /// It is always the same time.
-struct Noon;
+pub(crate) struct Noon;
 
 impl Clock for Noon {
     fn now() -> u64 {
