@@ -407,5 +407,9 @@ impl Device for Net {
 }
 
 #[cfg(test)]
+mod attach_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
 #[path = "net_tests.rs"]
 mod tests;

@@ -1,190 +1,13 @@
-use super::super::testing::{Rig, flags, pipe, skip};
+use super::super::testing::Rig;
 use super::interface::{Interfaces, Request};
+use super::testing::*;
 use super::*;
-use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use ukvm_abi::request::NET_HEADER_SIZE;
 
 const MOMENT: Duration = Duration::from_millis(30);
-/// Receive buffers and frames lie apart in guest memory.
-const SEND: u64 = 1 << 20;
-/// An Ethernet type for experiments (IEEE 802), which no kernel answers.
-const TYPE: [u8; 2] = [0x88, 0xb5];
-
-/// Runs `body` in a network namespace of its own; `test` is its path. Who may not have one in a thread gets one in a process.
-fn in_namespace(test: &str, body: impl FnOnce() + Send + 'static) {
-    if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
-        return skip(&format!("/dev/net/tun can't be opened: {error}"));
-    }
-    let inside = is_inside();
-    let thread = std::thread::spawn(move || {
-        // SAFETY: the call has no preconditions; namespaces are per thread.
-        if !inside && unsafe { libc::unshare(libc::CLONE_NEWNET) } < 0 {
-            return false;
-        }
-        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
-        body();
-        true
-    });
-    if !thread.join().unwrap() {
-        let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(["--exact", &format!("device::net::tests::{test}"), "--nocapture"]);
-        again.env("UKVM_TEST_INSIDE", "1");
-        // SAFETY: the call has no preconditions.
-        let map = format!("0 {} 1", unsafe { libc::getuid() });
-        let leave = move || {
-            // SAFETY: the call has no preconditions; the new process has one thread.
-            if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // As root in there, so that the settings below /proc/sys are ours.
-            std::fs::write("/proc/self/uid_map", &map)
-        };
-        // SAFETY: the closure only makes system calls, which is allowed between fork and exec.
-        unsafe { again.pre_exec(leave) };
-        match again.status() {
-            Ok(status) => assert!(status.success()),
-            Err(error) => skip(&format!("no network namespace: {error}")),
-        }
-    }
-}
-
-/// Whether this process was started in a namespace for the test.
-fn is_inside() -> bool {
-    std::env::var_os("UKVM_TEST_INSIDE").is_some()
-}
-
-fn config(name: &str) -> NetConfig {
-    NetConfig { name: None, source: NetSource::Tap(name.into()), mac: None }
-}
-
-fn open(name: &str) -> Rig<Net> {
-    Rig::new(Net::open(&config(name), 0).unwrap())
-}
-
-fn refused(config: &NetConfig) -> (ErrorKind, String) {
-    let error = Net::open(config, 0).unwrap_err();
-    (error.kind(), error.to_string())
-}
-
-/// Gives an interface that is down another name.
-fn rename(name: &str, new: &str) {
-    // SAFETY: an ifreq of zeroes is a valid value of it.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: the member is of plain bytes, which any value fits.
-    for (to, from) in unsafe { &mut request.ifr_ifru.ifru_newname }.iter_mut().zip(new.bytes()) {
-        *to = from as libc::c_char;
-    }
-    let interfaces = Interfaces::open().unwrap();
-    // SAFETY: the ioctl takes an ifreq with two names.
-    assert_eq!(unsafe { libc::ioctl(interfaces.fd(), libc::SIOCSIFNAME, &raw const request) }, 0);
-}
-
-fn set_up(name: &str, up: bool) {
-    let interfaces = Interfaces::open().unwrap();
-    let flags = interfaces.flags(name).unwrap().unwrap();
-    interfaces.set_flags(name, if up { flags | libc::IFF_UP } else { flags & !libc::IFF_UP }).unwrap();
-}
-
-fn exists(name: &str) -> bool {
-    Interfaces::open().unwrap().flags(name).unwrap().is_some()
-}
-
-/// A descriptor attached to the interface `name` with `flags`, as another program would have it.
-fn attach(name: &str, flags: libc::c_int) -> File {
-    let tun = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
-    let mut request = Request::new(name).with_flags(flags);
-    // SAFETY: the ioctl takes an `ifreq`.
-    unsafe { request.make(tun.as_raw_fd(), libc::TUNSETIFF) }.unwrap();
-    tun
-}
-
-fn persist(tun: &File) {
-    // SAFETY: the ioctl takes its flag by value.
-    assert_eq!(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETPERSIST, 1_u64) }, 0);
-}
-
-fn index(name: &str) -> u32 {
-    let name = std::ffi::CString::new(name).unwrap();
-    // SAFETY: the name is a valid C string.
-    unsafe { libc::if_nametoindex(name.as_ptr()) }
-}
-
-/// Deletes an interface, by an RTM_DELLINK message of rtnetlink(7).
-fn delete(name: &str) {
-    // SAFETY: the call has no preconditions.
-    let socket = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE) };
-    assert!(socket >= 0);
-    // SAFETY: a new descriptor that nobody else knows.
-    let mut socket = unsafe { File::from_raw_fd(socket) };
-    let mut message = [0_u32; 8];
-    message[0] = 32;
-    message[1] = u32::from(libc::RTM_DELLINK) | ((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u32) << 16;
-    message[5] = index(name);
-    let bytes: Vec<u8> = message.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    io::Write::write_all(&mut socket, &bytes).unwrap();
-    let mut answer = [0; 256];
-    io::Read::read(&mut socket, &mut answer).unwrap();
-    assert_eq!(answer[16..20], [0; 4], "the error in the answer");
-}
-
-/// The host's end of a TAP: a packet socket on it.
-struct Peer(OwnedFd);
-
-impl Peer {
-    fn new(name: &str) -> Self {
-        let protocol = u16::from_ne_bytes(TYPE);
-        // SAFETY: the call has no preconditions.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)) };
-        assert!(fd >= 0, "{}", io::Error::last_os_error());
-        // SAFETY: a new descriptor that nobody else knows.
-        let peer = Self(unsafe { OwnedFd::from_raw_fd(fd) });
-        // SAFETY: all fields of the structure are numbers.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol;
-        address.sll_ifindex = index(name) as i32;
-        let size = size_of_val(&address) as u32;
-        // SAFETY: the address is valid and of that size.
-        assert_eq!(unsafe { libc::bind(fd, (&raw const address).cast(), size) }, 0);
-        peer
-    }
-
-    fn send(&self, frame: &[u8]) {
-        // SAFETY: the bytes are valid for reads.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
-        assert_eq!(sent, frame.len() as isize, "{}", io::Error::last_os_error());
-    }
-
-    /// The next frame, or `None` if there is none.
-    fn receive(&self) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; 70_000];
-        let flags = libc::MSG_DONTWAIT;
-        // SAFETY: the bytes are valid for writes.
-        let got = unsafe { libc::recv(self.0.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), flags) };
-        bytes.truncate(usize::try_from(got).ok()?);
-        Some(bytes)
-    }
-}
-
-/// A broadcast frame with `length` bytes behind its header.
-fn frame(fill: u8, length: usize) -> Vec<u8> {
-    [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &TYPE, &vec![fill; length]].concat()
-}
-
-/// A frame behind an empty virtio-net header.
-fn with_header(frame: &[u8]) -> Vec<u8> {
-    [&[0; NET_HEADER_SIZE], frame].concat()
-}
 
 #[test]
 fn an_interface_is_made_and_vanishes() {
-    in_namespace("an_interface_is_made_and_vanishes", || {
+    in_namespace("tests::an_interface_is_made_and_vanishes", || {
         let mut rig = open("tap0");
         assert_eq!((rig.device.mtu(), rig.device.tap_name(), rig.device.warning()), (1500, "tap0", None));
         assert_eq!(rig.device.mac()[0] & 3, 2);
@@ -227,13 +50,13 @@ fn an_interface_is_made_and_vanishes() {
         assert_eq!((counters.dropped, counters.errors), (0, 0));
 
         drop(rig);
-        assert!(!exists("tap0"));
+        assert!(!is_there("tap0"));
     });
 }
 
 #[test]
 fn frames_that_cannot_be() {
-    in_namespace("frames_that_cannot_be", || {
+    in_namespace("tests::frames_that_cannot_be", || {
         let mut rig = open("tap0");
         let peer = Peer::new("tap0");
         let whole = with_header(&frame(1, 46));
@@ -269,7 +92,7 @@ fn frames_that_cannot_be() {
 
 #[test]
 fn an_interface_that_is_down_drops_and_works_again() {
-    in_namespace("an_interface_that_is_down_drops_and_works_again", || {
+    in_namespace("tests::an_interface_that_is_down_drops_and_works_again", || {
         persist(&attach("tap1", libc::IFF_TAP | libc::IFF_NO_PI));
         let mut rig = open("tap1");
         assert_eq!(
@@ -299,13 +122,13 @@ fn an_interface_that_is_down_drops_and_works_again() {
             set_up("tap1", false);
         }
         drop(rig);
-        assert!(exists("tap1"));
+        assert!(is_there("tap1"));
     });
 }
 
 #[test]
 fn an_interface_that_is_deleted_leaves_the_guest_alone() {
-    in_namespace("an_interface_that_is_deleted_leaves_the_guest_alone", || {
+    in_namespace("tests::an_interface_that_is_deleted_leaves_the_guest_alone", || {
         let mut rig = open("tap0");
         let receive = rig.buffer(0, 2048);
         rig.submit(Opcode::NetReceive, 1, receive, 0);
@@ -326,7 +149,7 @@ fn an_interface_that_is_deleted_leaves_the_guest_alone() {
 
 #[test]
 fn a_guest_that_asks_learns_of_the_link() {
-    in_namespace("a_guest_that_asks_learns_of_the_link", || {
+    in_namespace("tests::a_guest_that_asks_learns_of_the_link", || {
         let none = GuestBuffer::default();
         let mut rig = open("tap0");
         rig.submit(Opcode::NetLink, 1, none, 1);
@@ -381,7 +204,7 @@ fn a_guest_that_asks_learns_of_the_link() {
 
 #[test]
 fn a_batch_has_all_frames_that_have_come() {
-    in_namespace("a_batch_has_all_frames_that_have_come", || {
+    in_namespace("tests::a_batch_has_all_frames_that_have_come", || {
         let mut rig = Rig::new(Net::open(&config("tap0"), net::BATCHED_RECEIVE).unwrap());
         let least = net::least_receive_buffer(net::BATCHED_RECEIVE, 1500);
         let short = rig.buffer(0, least - 1);
@@ -424,7 +247,7 @@ fn a_batch_has_all_frames_that_have_come() {
 
 #[test]
 fn a_batch_ends_where_the_next_frame_may_not_fit() {
-    in_namespace("a_batch_ends_where_the_next_frame_may_not_fit", || {
+    in_namespace("tests::a_batch_ends_where_the_next_frame_may_not_fit", || {
         let mut rig = Rig::new(Net::open(&config("tap0"), net::BATCHED_RECEIVE).unwrap());
         let least = net::least_receive_buffer(net::BATCHED_RECEIVE, 1500);
         let peer = Peer::new("tap0");
@@ -443,7 +266,7 @@ fn a_batch_ends_where_the_next_frame_may_not_fit() {
 
 #[test]
 fn a_frame_that_does_not_fit_is_dropped() {
-    in_namespace("a_frame_that_does_not_fit_is_dropped", || {
+    in_namespace("tests::a_frame_that_does_not_fit_is_dropped", || {
         let mut rig = open("tap0");
         let interfaces = Interfaces::open().unwrap();
         let buffer = rig.buffer(0, SHORTEST + 1500);
@@ -468,176 +291,5 @@ fn a_frame_that_does_not_fit_is_dropped() {
         // SAFETY: as above.
         unsafe { request.make(interfaces.fd(), libc::SIOCSIFMTU) }.unwrap();
         assert_eq!(open("tap1").device.mtu(), 9000);
-    });
-}
-
-#[test]
-fn interfaces_that_are_refused() {
-    in_namespace("interfaces_that_are_refused", || {
-        use ErrorKind::{BadConfig, NoPermission, Usage};
-        assert_eq!(refused(&config("a/b")).0, Usage);
-        assert_eq!(
-            refused(&config("lo")),
-            (
-                BadConfig,
-                "network interface `lo` is no TAP interface: \
-                 name one, or one that does not exist and is then made"
-                    .into()
-            )
-        );
-        persist(&attach("tun0", libc::IFF_TUN));
-        assert!(refused(&config("tun0")).1.starts_with("network interface `tun0` is a TUN interface"));
-        persist(&attach("many", libc::IFF_TAP | libc::IFF_MULTI_QUEUE));
-        let (kind, message) = refused(&config("many"));
-        assert_eq!(kind, BadConfig);
-        assert!(message.starts_with("network interface `many` was made with multi_queue: "), "{message}");
-        let first = open("tap0");
-        assert_eq!(
-            refused(&config("tap0")),
-            (
-                BadConfig,
-                "network interface `tap0` is in use already: end what uses it, or name another interface"
-                    .into()
-            )
-        );
-        drop(first);
-        let group = NetConfig { mac: Some([1, 0, 0x5e, 0, 0, 1]), ..config("tap0") };
-        assert_eq!(
-            refused(&group),
-            (
-                BadConfig,
-                "hardware address 01:00:5e:00:00:01 can't be that of one device: \
-                 use one that begins with 02"
-                    .into()
-            )
-        );
-        let own = NetConfig { mac: Some([2, 0, 0, 0, 0, 7]), ..config("tap0") };
-        assert_eq!(Net::open(&own, 0).unwrap().mac(), [2, 0, 0, 0, 0, 7]);
-
-        // One that belongs to somebody else, and then none at all, without privileges.
-        let other = attach("others", libc::IFF_TAP);
-        // SAFETY: the ioctl takes a user's number by value.
-        let owned = unsafe { libc::ioctl(other.as_raw_fd(), libc::TUNSETOWNER, 0x7fff_u64) } == 0;
-        assert!(owned || is_inside(), "a user namespace knows no other users");
-        persist(&other);
-        drop(other);
-        let anybodys = attach("anybodys", libc::IFF_TAP);
-        persist(&anybodys);
-        drop(anybodys);
-        drop_capabilities();
-        if owned {
-            let (kind, message) = refused(&config("others"));
-            assert_eq!(kind, NoPermission);
-            assert!(message.starts_with("network interface `others` belongs to another user: "), "{message}");
-        }
-        let (kind, message) = refused(&config("tap9"));
-        assert_eq!(kind, NoPermission);
-        assert!(message.contains("`ip tuntap add dev tap9 mode tap user "), "{message}");
-        assert!(message.ends_with(" and `ip link set tap9 up`"), "{message}");
-        assert!(open("anybodys").device.warning().is_some());
-    });
-}
-
-/// This thread's, for good.
-fn drop_capabilities() {
-    // From linux/capability.h: version 3, this thread, three sets of 64 bits.
-    let header = [0x2008_0522_u32, 0];
-    let none = [0_u32; 6];
-    // SAFETY: the call reads both arrays, which are as long as it expects.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
-    assert_eq!(result, 0);
-}
-
-fn of_descriptor(fd: RawFd) -> NetConfig {
-    NetConfig { name: None, source: NetSource::Fd(fd), mac: None }
-}
-
-#[test]
-fn a_descriptor_of_a_tap() {
-    in_namespace("a_descriptor_of_a_tap", || {
-        let tap = attach("tap0", libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR);
-        let size = 12_i32;
-        // SAFETY: the ioctl reads one int.
-        assert_eq!(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) }, 0);
-        set_up("tap0", true);
-        let before = flags(tap.as_raw_fd());
-        assert_eq!(before & libc::O_NONBLOCK, 0);
-        let mut rig = Rig::new(Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap());
-        assert_eq!((rig.device.mtu(), rig.device.tap_name(), rig.device.warning()), (1500, "tap0", None));
-        assert_eq!(rig.device.mac(), Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap().mac());
-        assert_eq!(flags(tap.as_raw_fd()), before);
-        let peer = Peer::new("tap0");
-        // The description waits, we do not.
-        let buffer = rig.buffer(0, 2048);
-        rig.submit(Opcode::NetReceive, 1, buffer, 0);
-        rig.advance();
-        assert_eq!(rig.taken(), []);
-        peer.send(&frame(1, 60));
-        assert_eq!(rig.completions(1), [(1, Ok(84))]);
-        let send = rig.put(SEND, &with_header(&frame(2, 60)));
-        rig.submit(Opcode::NetSend, 2, send, 0);
-        assert_eq!(rig.taken(), [(2, Ok(84))]);
-        assert_eq!(peer.receive(), Some(frame(2, 60)));
-        drop(rig);
-        assert!(exists("tap0"), "it is the caller's");
-
-        // From another namespace, with an interface of the same name here.
-        // SAFETY: the call has no preconditions.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
-            let net = Net::open(&of_descriptor(tap.as_raw_fd()), 0).unwrap();
-            assert_eq!(net.mtu(), 1500);
-            assert!(net.warning().unwrap().contains("in another network namespace"));
-        }
-    });
-}
-
-#[test]
-fn a_descriptor_of_a_tap_without_a_header() {
-    in_namespace("a_descriptor_of_a_tap_without_a_header", || {
-        for (name, flags) in [("tap0", 0), ("tap1", libc::IFF_VNET_HDR)] {
-            let tap = attach(name, libc::IFF_TAP | libc::IFF_NO_PI | flags);
-            set_up(name, true);
-            let net = Net::open_without_header(&of_descriptor(tap.as_raw_fd())).unwrap();
-            let mut rig = Rig::new(net);
-            let peer = Peer::new(name);
-            let buffer = rig.put(SEND, &frame(2, 60));
-            rig.device.send_frame(buffer, &rig.memory).unwrap();
-            assert_eq!(peer.receive(), Some(frame(2, 60)), "{name}");
-            peer.send(&frame(1, 60));
-            let buffer = rig.buffer(0, 2048);
-            assert_eq!(rig.device.receive_frame(buffer, &rig.memory), Ok(74), "{name}");
-            assert_eq!(rig.bytes(0, 74), frame(1, 60), "{name}");
-            assert_eq!(
-                rig.device.receive_frame(buffer, &rig.memory),
-                Ok(0),
-                "nothing is left, and nobody waits"
-            );
-        }
-        for flags in [libc::IFF_TAP, libc::IFF_TAP | libc::IFF_VNET_HDR, libc::IFF_TUN | libc::IFF_NO_PI] {
-            let tap = attach("tap%d", flags);
-            let error = Net::open_without_header(&of_descriptor(tap.as_raw_fd())).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::BadConfig);
-            assert!(error.to_string().ends_with("attach it with the flags IFF_TAP and IFF_NO_PI"), "{error}");
-        }
-    });
-}
-
-#[test]
-fn descriptors_that_do_not_serve() {
-    in_namespace("descriptors_that_do_not_serve", || {
-        let bad = |fd| {
-            let (kind, message) = refused(&of_descriptor(fd));
-            assert_eq!(kind, ErrorKind::BadConfig);
-            message
-        };
-        assert!(bad(1000).starts_with("network descriptor fd:1000 is not open: "));
-        let (end, _other) = pipe();
-        assert!(bad(end.as_raw_fd()).contains("is not attached to a TAP interface: "));
-        let driver = File::options().read(true).write(true).open("/dev/net/tun").unwrap();
-        assert!(bad(driver.as_raw_fd()).contains("is not attached to a TAP interface: "));
-        for flags in [libc::IFF_TAP | libc::IFF_NO_PI, libc::IFF_TAP | libc::IFF_VNET_HDR, libc::IFF_TUN] {
-            let tap = attach("tap%d", flags);
-            assert!(bad(tap.as_raw_fd()).contains("IFF_TAP, IFF_NO_PI and IFF_VNET_HDR"));
-        }
     });
 }
