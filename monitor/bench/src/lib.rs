@@ -41,3 +41,4 @@ mod setting;
 pub mod site;
 pub mod stats;
 pub mod table;
+mod turn;

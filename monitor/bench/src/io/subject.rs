@@ -1,12 +1,11 @@
 //! What is measured: a guest or a floor that runs for a turn, says on its output how far it is, and is killed in the end.
 
 use crate::error::Error;
-use crate::life;
 use crate::program::Program;
 use crate::session::Session;
+use crate::turn::{Turn, a_pipe};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::{PipeReader, Read, pipe};
-use std::process::{Child, Stdio};
+use std::io::{PipeReader, Read};
 use std::time::Instant;
 
 /// How often a wait looks whether the user still wants it.
@@ -17,11 +16,8 @@ const LONGEST_LINE: usize = 4096;
 /// A program that was started and is ready.
 #[derive(Debug)]
 pub(super) struct Subject {
-    name: String,
-    words: String,
-    child: Child,
+    turn: Turn,
     output: PipeReader,
-    complaint: PipeReader,
     /// What has been read of its output and not been asked for, and when.
     unread: Vec<u8>,
     read_at: Instant,
@@ -34,20 +30,10 @@ pub(super) struct Subject {
 impl Subject {
     /// Starts a program, and waits until it says that it is ready.
     pub(super) fn start(program: &Program, session: &Session) -> Result<Self, Error> {
-        let pipes =
-            || pipe().map_err(|error| Error::host(format!("no pipe can be made ({error}); start again")));
-        let ((output, writer), (complaint, complaint_writer)) = (pipes()?, pipes()?);
-        let mut command = program.command();
-        command.stdin(Stdio::null()).stdout(writer).stderr(complaint_writer);
-        let child = command.spawn().map_err(|error| Error::start(&program.path, &error))?;
-        // It holds the writing ends, without which the pipes would never end.
-        drop(command);
+        let (output, writer) = a_pipe()?;
         let mut subject = Self {
-            name: program.name.clone(),
-            words: program.words(),
-            child,
+            turn: Turn::start(program, writer.into())?,
             output,
-            complaint,
             unread: Vec::new(),
             read_at: Instant::now(),
             ready_at: Instant::now(),
@@ -88,7 +74,7 @@ impl Subject {
                 return Err(Error::interrupted());
             }
             if ready {
-                return Err(self.ended());
+                return Err(self.turn.closed_output());
             }
             if start.elapsed() > session.patience {
                 let patience = session.patience.as_secs_f64();
@@ -98,35 +84,14 @@ impl Subject {
         }
     }
 
-    /// It ended, which it should not.
-    fn ended(&mut self) -> Error {
-        // Where it only closed its output.
-        let _ = self.child.kill();
-        let status = self.child.wait().map_or("an unknown status".to_owned(), |status| status.to_string());
-        let mut complaint = String::new();
-        // What cannot be read is not told.
-        let _ = self.complaint.read_to_string(&mut complaint);
-        let said = complaint.lines().next().map_or(String::new(), |line| format!(" and said \"{line}\""));
-        self.wrong(&format!("ended with {status}{said}"))
-    }
-
     /// It did what it should not.
     pub(super) fn wrong(&self, what: &str) -> Error {
-        Error::program(format!("{} {what}; try it alone: {}", self.name, self.words))
+        self.turn.wrong(what)
     }
 
-    /// Ends it, and waits until nothing of it is left: its TAP must be free for the next one.
+    /// Ends it, and waits until nothing of it is left.
     pub(super) fn end(self, session: &Session) -> Result<(), Error> {
-        drop(self);
-        life::wait_for_helpers(session).map(drop)
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        // Neither fails unless the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.turn.end(session)
     }
 }
 

@@ -18,7 +18,6 @@ use crate::stats::{Interval, Summary};
 use crate::table;
 use files::{Files, LARGE, SMALL};
 use serde::{Deserialize, Serialize};
-use server::Server;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wrk::{Measured, Wrk};
@@ -159,7 +158,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         else {
             return Err(Error::host("there is no such server; start again"));
         };
-        let server = cpus.with_subjects(|| Server::start(program, address, session))?;
+        let server = cpus.with_subjects(|| server::start(program, address, session))?;
         let load = |load: &Kind, length| {
             let url = format!("http://{address}/{}", load.path);
             plan.wrk.load(&url, load.connections, length, session)
@@ -168,7 +167,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         let turn = load(first, WARM_UP).and_then(|_| {
             LOADS
                 .iter()
-                .map(|kind| Ok((load(kind, LENGTH)?, server.memory()?)))
+                .map(|kind| Ok((load(kind, LENGTH)?, server::memory(&server)?)))
                 .collect::<Result<Vec<_>, _>>()
         });
         server.end(session)?;
