@@ -10,6 +10,7 @@ use hadris_storage::host::FileDevice;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use ukvm_storage::fat::fold;
 
 /// The unit of a disk in bytes.
 const SECTOR: u64 = 512;
@@ -107,18 +108,6 @@ fn tree(items: &[Item]) -> Result<Tree> {
             .map_err(|error| anyhow!("{path} cannot be packed: {error}"))?;
     }
     Ok(tree)
-}
-
-/// A path as FAT compares it: each UTF-16 unit in upper case, where that is one unit as well.
-fn fold(path: &str) -> Vec<u16> {
-    let upper = |unit: u16| {
-        let mut upper = char::from_u32(unit.into())?.to_uppercase();
-        match (upper.next(), upper.next()) {
-            (Some(character), None) => u16::try_from(u32::from(character)).ok(),
-            _ => None,
-        }
-    };
-    path.encode_utf16().map(|unit| upper(unit).unwrap_or(unit)).collect()
 }
 
 fn contents(source: &Path) -> Result<Content> {

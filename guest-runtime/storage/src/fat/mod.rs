@@ -10,7 +10,7 @@ mod view;
 mod volume;
 
 pub use error::VolumeError;
-pub(crate) use name::fold;
+pub use name::fold;
 pub(crate) use tree::{is_file_system, read};
 pub use view::{LARGE_WINDOW, View, ViewError, WINDOW};
 pub use volume::{Clock, Metadata, OpenFile, OpenOptions, Volume};
