@@ -12,6 +12,7 @@
 //! - [`elf`]: ELF files that are broken in one place.
 //! - [`hvt`]: the same of guests for the hvt ABI.
 //! - [`rig`]: the whole suite in another machine.
+//! - [`journal`]: what became of each test, also where the machine is gone.
 //! - [`peer`]: another host on the network.
 //! - [`daemon`]: servers that a test starts beside the guest.
 //! - [`files`]: disk images, other files and outside programs.
@@ -25,6 +26,7 @@ pub mod dhcp;
 pub mod elf;
 pub mod files;
 pub mod hvt;
+pub mod journal;
 pub mod network;
 pub mod peer;
 pub mod processors;

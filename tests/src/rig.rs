@@ -1,13 +1,17 @@
 //! The same tests in another machine, mostly an emulated one that has another kind of KVM.
 //!
 //! A rig is a command that takes options, a directory and a shell command, and runs the latter, as root, in a machine that has this
-//! one's root file system and the directory as `/host`. Its exit status is the shell command's.
+//! one's root file system and the directory as `/host`. Its exit status is the shell command's, or [`LOST`].
+//!
+//! An emulated processor has faults of its own, from which the machine's kernel dies now and then. The tests that had not ended then
+//! run in another machine, and one that a machine was lost under twice counts as failed.
 
 use crate::artifacts::artifacts;
 use crate::files;
+use crate::journal::{self, Journal};
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitCode};
 
 /// How many times slower than this machine it is taken to be.
 const SLOWNESS: u32 = 20;
@@ -15,13 +19,17 @@ const SLOWNESS: u32 = 20;
 const MEMORY: &str = "4096";
 /// How long the machine may live, in seconds.
 const TIME: &str = "2400";
+/// The exit status of a rig whose machine did not start, or stopped before the command ended.
+const LOST: i32 = 125;
+/// How many machines there may be one after the other.
+const MACHINES: usize = 3;
 
 /// Runs this very program with `arguments` in the machine that the command `rig` makes, with a copy of the monitor and the guests.
 ///
 /// # Errors
 ///
 /// Where a file cannot be copied or `rig` not be started.
-pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Result<ExitStatus> {
+pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Result<ExitCode> {
     let directory = files::directory();
     let place = |name: &str| directory.path().join(name);
     let artifacts = artifacts();
@@ -36,7 +44,10 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
             }
         }
     }
-    let mut line = format!("UKVM_TEST_ARTIFACTS=/host UKVM_TEST_RIG=1 UKVM_TEST_SLOW={SLOWNESS}");
+    let mut line = format!(
+        "UKVM_TEST_ARTIFACTS=/host UKVM_TEST_RIG=1 UKVM_TEST_SLOW={SLOWNESS} {}=/host/journal",
+        journal::VARIABLE
+    );
     if let Ok(what) = std::env::var("UKVM_TEST_REQUIRE") {
         line += &format!(" UKVM_TEST_REQUIRE={}", quoted(&what));
     }
@@ -44,7 +55,37 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
     for argument in arguments {
         line += &format!(" {}", quoted(&argument));
     }
-    Command::new(rig).args(["--mem", MEMORY, "--timeout", TIME]).arg(directory.path()).arg(line).status()
+
+    let mut suspects = Vec::new();
+    for machine in 1..=MACHINES {
+        let status = Command::new(rig)
+            .args(["--mem", MEMORY, "--timeout", TIME])
+            .args([directory.path(), Path::new(&line)])
+            .status()?;
+        let journal = Journal::read(&place("journal"))?;
+        if status.code() != Some(LOST) {
+            let good = status.success() && journal.failed.is_empty();
+            say_failed(&journal);
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        let running: Vec<_> = journal.running.iter().cloned().collect();
+        println!("\nmachine {machine} was lost while these ran: {}", running.join(", "));
+        if let Some(name) = running.iter().find(|name| suspects.contains(*name)) {
+            println!("{name}: a machine was lost under it twice");
+            return Ok(ExitCode::FAILURE);
+        }
+        suspects.extend(running);
+    }
+    println!("{MACHINES} machines were lost");
+    Ok(ExitCode::FAILURE)
+}
+
+/// The last machine's suite counts its own failures alone.
+fn say_failed(journal: &Journal) {
+    if !journal.failed.is_empty() {
+        let names: Vec<_> = journal.failed.iter().map(String::as_str).collect();
+        println!("failed, in any of the machines: {}", names.join(", "));
+    }
 }
 
 /// A word as a shell takes it for one.

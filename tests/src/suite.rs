@@ -8,8 +8,10 @@
 //! | `UKVM_TEST_SLOW=N` | this host is N times slower than most: every deadline is N times longer |
 //! | `UKVM_TEST_IN_RIG=COMMAND` | run in another machine, see [`rig`](crate::rig) |
 //! | `UKVM_TEST_RIG=1` | this is the emulated machine: leave out what cannot run there, and say so |
+//! | `UKVM_TEST_JOURNAL=FILE` | write down there how tests end, and leave out those of which it is known, see [`journal`](crate::journal) |
 
 use crate::files;
+use crate::journal::{Entry, Journal};
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use std::fs::OpenOptions;
 use std::sync::{OnceLock, RwLock};
@@ -158,7 +160,7 @@ pub fn run(
 ) -> Conclusion {
     let must = std::env::var("UKVM_TEST_REQUIRE").is_ok_and(|what| what == "all");
     let (mut trials, mut left_out) = (Vec::new(), Vec::new());
-    for test in tests {
+    for test in tests.into_iter().filter(|test| !Journal::so_far().has_ended(&test.full_name())) {
         match test.not_in_rig {
             Some(why) if in_rig() => left_out.push((test.full_name(), why)),
             _ => trials.push(trial(test, needs, must)),
@@ -195,12 +197,15 @@ fn trial(test: &'static Test, needs: &[Need], must: bool) -> Trial {
 static TURN: RwLock<()> = RwLock::new(());
 
 fn execute(test: &Test) {
+    let name = test.full_name();
     // A failed test poisons the lock, which protects no data.
     if test.alone {
         let _turn = TURN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _entry = Entry::begin(&name);
         (test.body)();
     } else {
         let _turn = TURN.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _entry = Entry::begin(&name);
         (test.body)();
     }
 }

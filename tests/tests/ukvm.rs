@@ -25,14 +25,10 @@ fn main() -> ExitCode {
         }
     }
     if let Some(rig) = std::env::var_os("UKVM_TEST_IN_RIG") {
-        return match ukvm_tests::rig::run(Path::new(&rig), std::env::args().skip(1)) {
-            Ok(status) if status.success() => ExitCode::SUCCESS,
-            Ok(_) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("the tests cannot start in {}: {error}", rig.display());
-                ExitCode::FAILURE
-            }
-        };
+        return ukvm_tests::rig::run(Path::new(&rig), std::env::args().skip(1)).unwrap_or_else(|error| {
+            eprintln!("the tests cannot start in {}: {error}", rig.display());
+            ExitCode::FAILURE
+        });
     }
     ukvm_tests::suite::enter_user_namespace();
     ukvm_tests::suite::run(&arguments, &[Need::Kvm], suite::all()).exit_code()
