@@ -65,7 +65,7 @@ impl Config {
             grace: DEFAULT_GRACE,
             aslr: Aslr::Random,
             kvm: KvmSource::Path("/dev/kvm".into()),
-            console: ConsoleConfig { input: 0, output: 1, raw: false },
+            console: ConsoleConfig::STDIO,
             net_ring: NetRing::Inside,
             as_solo5: false,
             verbose: false,
@@ -152,13 +152,29 @@ pub enum DiskSource {
     Backend(Box<dyn BlockBackend>),
 }
 
-/// The host's side of the console. The descriptors stay open and keep their flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConsoleConfig {
-    /// Where input comes from.
-    pub input: RawFd,
-    /// Where output goes to.
-    pub output: RawFd,
-    /// Whether a terminal passes every key on, Ctrl-C included; Ctrl-] then ends the guest.
-    pub raw: bool,
+/// The host's side of the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsoleConfig {
+    /// Two descriptors, which stay open and keep their flags. Output waits for its reader.
+    Descriptors {
+        /// Where input comes from.
+        input: RawFd,
+        /// Where output goes to.
+        output: RawFd,
+        /// Whether a terminal passes every key on, Ctrl-C included; Ctrl-] then ends the guest.
+        raw: bool,
+    },
+    /// Output is lost, and input has ended.
+    Null,
+    /// Output goes behind what is in this file, which is made if there is none. Input has ended.
+    File(PathBuf),
+    /// Those of this user who connect to this socket watch the output and give the input. The guest waits for none of them.
+    Unix(PathBuf),
+    /// The same by a pseudo-terminal, whose name is told on standard error.
+    Pty,
+}
+
+impl ConsoleConfig {
+    /// Standard input and standard output.
+    pub const STDIO: Self = Self::Descriptors { input: 0, output: 1, raw: false };
 }

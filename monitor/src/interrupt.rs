@@ -36,6 +36,9 @@ pub enum Timer {
     Grace = 2,
 }
 
+/// The bit beside those of [`Timer`] that stands for SIGIO.
+const READINESS: u32 = 4;
+
 /// What came since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
@@ -43,6 +46,8 @@ pub struct Pending {
     pub timeout: bool,
     /// The time to obey is over.
     pub grace: bool,
+    /// One of the descriptors of [`signal_when_ready`] is ready.
+    pub readiness: bool,
     /// How many signals came that ask the guest to end.
     pub signals: u32,
     /// The number of the last of them.
@@ -52,7 +57,8 @@ pub struct Pending {
 /// Everything that a handler touches.
 #[derive(Debug)]
 struct Shared {
-    timers: AtomicU32,
+    /// Bits of [`Timer`], and [`READINESS`].
+    events: AtomicU32,
     signals: AtomicU32,
     signal: AtomicI32,
     immediate_exit: AtomicPtr<u8>,
@@ -97,7 +103,7 @@ impl Interrupts {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "this thread has another guest"));
         }
         let shared = Rc::new(Shared {
-            timers: AtomicU32::new(0),
+            events: AtomicU32::new(0),
             signals: AtomicU32::new(0),
             signal: AtomicI32::new(0),
             immediate_exit: AtomicPtr::new(ptr::null_mut()),
@@ -113,6 +119,15 @@ impl Interrupts {
             }
         }
         Ok(interrupts)
+    }
+
+    /// Also catches what descriptors send after [`signal_when_ready`].
+    ///
+    /// # Errors
+    ///
+    /// What the host says.
+    pub fn catch_readiness(&mut self) -> io::Result<()> {
+        self.catch(libc::SIGIO)
     }
 
     /// Names the byte that makes the virtual processor's next run return at once.
@@ -160,10 +175,11 @@ impl Interrupts {
         if !shared.came() {
             return Pending::default();
         }
-        let timers = shared.timers.swap(0, Ordering::SeqCst);
+        let events = shared.events.swap(0, Ordering::SeqCst);
         Pending {
-            timeout: timers & Timer::Timeout as u32 != 0,
-            grace: timers & Timer::Grace as u32 != 0,
+            timeout: events & Timer::Timeout as u32 != 0,
+            grace: events & Timer::Grace as u32 != 0,
+            readiness: events & READINESS != 0,
             signals: shared.signals.swap(0, Ordering::SeqCst),
             signal: shared.signal.load(Ordering::SeqCst),
         }
@@ -180,10 +196,7 @@ impl Interrupts {
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = libc::SIGALRM;
         event.sigev_value = libc::sigval { sival_ptr: ptr::without_provenance_mut(timer as usize) };
-        // Not the C library's `gettid`: the standard library declares it as a weak symbol, and once link-time optimisation has
-        // merged the two, a static link leaves it null.
-        // SAFETY: the call has no arguments and cannot fail.
-        event.sigev_notify_thread_id = unsafe { libc::syscall(libc::SYS_gettid) } as libc::pid_t;
+        event.sigev_notify_thread_id = thread_id();
         let mut id: libc::timer_t = ptr::null_mut();
         // SAFETY: both pointers are to live values of the types that the call takes.
         check(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id) })?;
@@ -210,7 +223,7 @@ impl Interrupts {
             let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
             // SAFETY: a null pointer says that nothing is to be changed; `before` is live.
             check(unsafe { libc::sigaction(signal, ptr::null(), &raw mut before) })?;
-            if signal != libc::SIGALRM && before.sa_sigaction == libc::SIG_IGN {
+            if !matches!(signal, libc::SIGALRM | libc::SIGIO) && before.sa_sigaction == libc::SIG_IGN {
                 return Ok(());
             }
             // SAFETY: as above.
@@ -237,7 +250,7 @@ impl Interrupts {
 
 impl Shared {
     fn came(&self) -> bool {
-        self.timers.load(Ordering::SeqCst) != 0 || self.signals.load(Ordering::SeqCst) != 0
+        self.events.load(Ordering::SeqCst) != 0 || self.signals.load(Ordering::SeqCst) != 0
     }
 
     fn end_run(&self) {
@@ -261,7 +274,9 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _contex
     if info.si_code == libc::SI_TIMER {
         // SAFETY: with SI_TIMER the value is the one that `arm` gave.
         let value = unsafe { info.si_value() };
-        shared.timers.fetch_or(value.sival_ptr.addr() as u32, Ordering::SeqCst);
+        shared.events.fetch_or(value.sival_ptr.addr() as u32, Ordering::SeqCst);
+    } else if signal == libc::SIGIO {
+        shared.events.fetch_or(READINESS, Ordering::SeqCst);
     } else {
         shared.signal.store(signal, Ordering::SeqCst);
         shared.signals.fetch_add(1, Ordering::SeqCst);
@@ -276,6 +291,39 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _contex
     unsafe { libc::write(shared.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     // SAFETY: as above.
     unsafe { errno.write(saved) };
+}
+
+/// Has the kernel send SIGIO to this thread when something becomes possible on `fd` that was not before: a connection, input, room for
+/// output, the end of it. Calls on the descriptor no longer wait. [`Interrupts::catch_readiness`] comes first: else the signal ends the
+/// process.
+///
+/// # Errors
+///
+/// What the host says.
+pub(crate) fn signal_when_ready(fd: RawFd) -> io::Result<()> {
+    /// `struct f_owner_ex` and its constants: `include/uapi/asm-generic/fcntl.h` of Linux.
+    #[repr(C)]
+    struct Owner {
+        kind: libc::c_int,
+        id: libc::pid_t,
+    }
+    const F_SETOWN_EX: libc::c_int = 15;
+    const F_OWNER_TID: libc::c_int = 0;
+    let owner = Owner { kind: F_OWNER_TID, id: thread_id() };
+    // SAFETY: the call reads the owner, which is live.
+    check(unsafe { libc::fcntl(fd, F_SETOWN_EX, &raw const owner) })?;
+    // SAFETY: the call takes no pointer.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK | libc::O_ASYNC) })
+}
+
+/// The kernel's number of this thread.
+///
+/// Not the C library's `gettid`: the standard library declares it as a weak symbol, and once link-time optimisation has merged the
+/// two, a static link leaves it null.
+fn thread_id() -> libc::pid_t {
+    // SAFETY: the call has no arguments and cannot fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    id as libc::pid_t
 }
 
 fn unblock(signal: libc::c_int) -> io::Result<()> {

@@ -13,6 +13,7 @@
 //!    [`stderr`] tells it.
 
 pub mod abi;
+pub mod attach;
 pub mod bind;
 pub mod cli;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod kvm;
 pub mod layout;
+mod local_socket;
 pub mod memory;
 pub mod observe;
 pub mod outcome;

@@ -71,8 +71,8 @@ impl Vm {
         timeline.mark("program checked");
 
         // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
-        let interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
-        let console = Console::new(&config.console)?;
+        let mut interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
+        let console = Console::new(&config.console, &mut interrupts)?;
         setup.open_devices(take(&mut config.nets), take(&mut config.disks), memory_size)?;
         let kvm = kvm::open(&config.kvm)?;
         timeline.mark("devices opened");

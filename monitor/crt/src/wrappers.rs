@@ -2,9 +2,9 @@
 
 use crate::call::{checked, raw};
 use libc::{
-    AT_EMPTY_PATH, AT_FDCWD, c_char, c_int, c_long, c_uint, c_ulong, c_void, clockid_t, iovec, itimerspec,
-    loff_t, mode_t, nfds_t, off_t, pid_t, pollfd, size_t, sockaddr, socklen_t, ssize_t, stat, statfs,
-    sysinfo as sysinfo_t, timer_t, timespec, uid_t,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int, c_long, c_uint, c_ulong, c_void, clockid_t,
+    iovec, itimerspec, loff_t, mode_t, nfds_t, off_t, pid_t, pollfd, size_t, sockaddr, socklen_t, ssize_t,
+    stat, statfs, sysinfo as sysinfo_t, timer_t, timespec, uid_t,
 };
 
 /// The kernel's sets of signals have 64 bits.
@@ -67,6 +67,16 @@ calls! {
     poll(files: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int = SYS_poll(files, count, timeout);
     socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int = SYS_socket(domain, kind, protocol);
     bind(file: c_int, address: *const sockaddr, length: socklen_t) -> c_int = SYS_bind(file, address, length);
+    listen(file: c_int, backlog: c_int) -> c_int = SYS_listen(file, backlog);
+    accept4(file: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
+        = SYS_accept4(file, address, length, flags);
+    connect(file: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = SYS_connect(file, address, length);
+    shutdown(file: c_int, direction: c_int) -> c_int = SYS_shutdown(file, direction);
+    fchmod(file: c_int, mode: mode_t) -> c_int = SYS_fchmod(file, mode);
+    lstat64(path: *const c_char, to: *mut stat) -> c_int
+        = SYS_newfstatat(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW);
+    unlink(path: *const c_char) -> c_int = SYS_unlink(path);
 }
 
 // Memory.

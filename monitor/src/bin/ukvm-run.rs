@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
+use ukvm::attach::attach;
 use ukvm::cli::{self, Command, solo5, solo5_words};
 use ukvm::config::Config;
 use ukvm::error::{Error, ErrorKind};
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os(), started) {
         Ok(Command::Run { config, report }) => run(*config, report.as_deref()),
         Ok(Command::Inspect { program }) => inspect(&program).and_then(|text| print(&text)),
+        Ok(Command::Attach { console }) => attach(&console),
         Ok(Command::Print(text)) => print(&text),
         Err(error) => Err(error),
     };

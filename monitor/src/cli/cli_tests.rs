@@ -114,11 +114,21 @@ fn each_option_reaches_its_field() {
     assert_eq!(aslr, Aslr::Seed(0xff));
     assert_eq!(kvm, KvmSource::Path("/x".into()));
     assert_eq!((disks[0].block_size, disks[1].block_size, net_ring), (Some(4096), None, NetRing::Above));
-    assert!(!as_solo5 && console.raw && verbose && !test_writable_text);
+    assert_eq!(console, ConsoleConfig::Descriptors { input: 0, output: 1, raw: true });
+    assert!(!as_solo5 && verbose && !test_writable_text);
     assert_eq!(report, Some("r.json".into()));
 
     assert_eq!(config_aslr(&["--no-aslr", "app.elf"]), Aslr::Off);
     assert_eq!(self::config(&["--no-net-ring", "app.elf"]).net_ring, NetRing::Off);
+    for (value, expected) in [
+        ("stdio", ConsoleConfig::STDIO),
+        ("null", ConsoleConfig::Null),
+        ("pty", ConsoleConfig::Pty),
+        ("file:a:b", ConsoleConfig::File("a:b".into())),
+        ("unix:/x", ConsoleConfig::Unix("/x".into())),
+    ] {
+        assert_eq!(self::config(&["--console", value, "app.elf"]).console, expected);
+    }
     let inspect = command(&["--inspect", "app.elf"]).unwrap();
     assert!(matches!(inspect, Command::Inspect { program } if program == *"app.elf"));
 }
@@ -161,6 +171,15 @@ fn what_is_wrong_is_one_sentence() {
         &["--disk", "x,sector=3", "app.elf"],
         "--disk: '3' is not the size of a sector, which is a power of two from 512 to 32768",
     );
+    refused(
+        &["--console=tty", "app.elf"],
+        "--console: 'tty' is no console; write stdio, null, file:PATH, unix:PATH or pty",
+    );
+    refused(&["--console=unix:", "app.elf"], "--console: 'unix:' names no path; write one behind the colon");
+    refused(
+        &["--console=pty", "--raw", "app.elf"],
+        "--raw is for the terminal on standard input; leave it out, or --console",
+    );
     refused(&["--mem"], "--mem needs a value; write it as --mem <SIZE>");
     refused(&["--verbose=1", "app.elf"], "--verbose takes no value; see ukvm-run --help");
     refused(&["--mem=1", "--mem=2", "app.elf"], "--mem is given twice; give it once");
@@ -192,6 +211,28 @@ fn nothing_is_bound_twice() {
         assert_eq!(error.kind(), ErrorKind::MissingFile);
         assert!(error.to_string().starts_with(&format!("{option}: fd:1000000 is not open; ")), "{error}");
     }
+}
+
+#[test]
+fn attach_is_an_action_as_the_first_word_only() {
+    let Ok(Command::Attach { console }) = command(&["attach", "a.sock"]) else { panic!() };
+    assert_eq!(console, PathBuf::from("a.sock"));
+    for (words, program) in [
+        (&["./attach", "a"][..], "./attach"),
+        (&["--", "attach", "a"], "attach"),
+        (&["--mem", "1", "attach", "a"], "attach"),
+        (&["help", "a"], "help"),
+    ] {
+        let config = config(words);
+        assert_eq!((config.program, config.arguments), (program.into(), vec!["a".into()]), "{words:?}");
+    }
+    assert_eq!(config(&["app.elf", "attach"]).arguments, ["attach"]);
+    refused(&["attach"], "the socket is missing; write ukvm-run attach PATH, or see ukvm-run --help");
+    refused(&["attach", "--mem", "1"], "unknown option --mem; see ukvm-run --help");
+    assert_eq!(command(&["attach", "a", "b"]).unwrap_err().kind(), ErrorKind::Usage);
+    let Ok(Command::Print(help)) = command(&["attach", "--help"]) else { panic!() };
+    assert!(help.contains("Usage: ukvm-run attach PATH") && help.contains("Ctrl-]"), "{help}");
+    assert!(help.lines().all(|line| line.len() <= 100), "{help}");
 }
 
 #[test]

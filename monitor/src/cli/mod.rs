@@ -36,6 +36,11 @@ pub enum Command {
         /// The program.
         program: PathBuf,
     },
+    /// Join the console of a running guest.
+    Attach {
+        /// Its socket.
+        console: PathBuf,
+    },
     /// Print a text, such as the help, on standard output.
     Print(String),
 }
@@ -59,6 +64,7 @@ Examples:
   ukvm-run --timeout 5s --report run.json app.elf
                                                end it after 5 s, and write down how it went
   ukvm-run --inspect app.elf                   show what the program needs
+  ukvm-run --console unix:app.sock app.elf     let others watch it: ukvm-run attach app.sock
 
 Names of devices:
   A program declares its network and block devices by name. An option without NAME= is for
@@ -76,12 +82,22 @@ Exit status:
   134 the program panicked    139 the program did what it may not
   --report tells a program's own 134 from a panic.";
 
+const ATTACH: &str = "\
+The last lines are shown, then what the guest prints; what is typed is its input. On a terminal
+every key is passed on, Ctrl-C included, but Ctrl-], which leaves: the guest runs on. Several can
+watch. The status is 0 after Ctrl-] and when the guest ends.
+
+A program in a file named 'attach' is run as ./attach.";
+
 /// Run a unikernel in a KVM virtual machine of its own.
 #[derive(Debug, Parser)]
 #[command(
     name = "ukvm-run",
     version,
-    override_usage = "ukvm-run [OPTIONS] APP.ELF [--] [ARGS]...",
+    override_usage = "ukvm-run [OPTIONS] APP.ELF [--] [ARGS]...\n       ukvm-run attach PATH",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = EXAMPLES,
@@ -118,6 +134,11 @@ struct Cli {
     /// Offer a Solo5 unikernel no net ring
     #[arg(long, help_heading = "Devices", conflicts_with = "net_ring")]
     no_net_ring: bool,
+
+    /// Its console: standard input and output, nothing, a file that output is added to, a socket for
+    /// 'ukvm-run attach', or a pseudo-terminal whose name is printed
+    #[arg(long, value_name = "stdio|null|file:PATH|unix:PATH|pty", help_heading = "Devices", default_value = "stdio", value_parser = parser(value::console))]
+    console: ConsoleConfig,
 
     /// Pass every key of the terminal on, Ctrl-C included; Ctrl-] then ends the guest
     #[arg(long, help_heading = "Devices")]
@@ -162,6 +183,30 @@ struct Cli {
     /// Print this help
     #[arg(long, short, help_heading = "Information", action = clap::ArgAction::HelpShort)]
     help: Option<bool>,
+
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+/// What else there is to do, as the first word of the command line.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Join the console of a guest that runs with --console unix:PATH
+    #[command(
+        override_usage = "ukvm-run attach PATH",
+        disable_help_flag = true,
+        after_help = ATTACH,
+        max_term_width = 100
+    )]
+    Attach {
+        /// The socket
+        #[arg(value_name = "PATH", value_parser = OsStringValueParser::new())]
+        path: OsString,
+
+        /// Print this help
+        #[arg(long, short, action = clap::ArgAction::HelpShort)]
+        help: Option<bool>,
+    },
 }
 
 /// Understands a command line whose first item is the name of the program.
@@ -196,6 +241,7 @@ impl Cli {
             disk,
             net_ring,
             no_net_ring,
+            console,
             raw,
             timeout,
             grace,
@@ -207,7 +253,11 @@ impl Cli {
             verbose,
             version: _,
             help: _,
+            action,
         } = self;
+        if let Some(Action::Attach { path, help: _ }) = action {
+            return Ok(Command::Attach { console: path.into() });
+        }
         let mut words = program.into_iter();
         let program = match words.next() {
             Some(path) if !path.is_empty() => PathBuf::from(path),
@@ -237,7 +287,7 @@ impl Cli {
                 (false, None) => Aslr::Random,
             },
             kvm,
-            console: ConsoleConfig { input: 0, output: 1, raw },
+            console: with_raw_mode(console, raw)?,
             net_ring: if no_net_ring { NetRing::Off } else { net_ring.unwrap_or(NetRing::Inside) },
             as_solo5: false,
             verbose,
@@ -255,6 +305,17 @@ impl From<Disk> for DiskConfig {
             FileOrFd::Fd(number) => DiskSource::Fd(number),
         };
         Self { name, source, read_only, direct, block_size }
+    }
+}
+
+/// The console in raw mode, if that is wanted.
+fn with_raw_mode(console: ConsoleConfig, raw: bool) -> Result<ConsoleConfig, Error> {
+    match console {
+        ConsoleConfig::Descriptors { input, output, raw: _ } => {
+            Ok(ConsoleConfig::Descriptors { input, output, raw })
+        }
+        _ if raw => Err(usage("--raw is for the terminal on standard input; leave it out, or --console")),
+        other => Ok(other),
     }
 }
 

@@ -95,7 +95,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, started: Instant) -> Com
                     nets,
                     disks,
                     // The ABI has no input, and standard input is nothing to wait for.
-                    console: ConsoleConfig { input: -1, output: 1, raw: false },
+                    console: ConsoleConfig::Descriptors { input: -1, output: 1, raw: false },
                     net_ring: if options.no_ring { NetRing::Off } else { NetRing::Inside },
                     as_solo5: true,
                     ..Config::new(program)

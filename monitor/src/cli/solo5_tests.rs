@@ -84,7 +84,7 @@ fn without_options_all_is_as_solo5_has_it() {
     assert_eq!(program, PathBuf::from("app.hvt"));
     assert!(arguments.is_empty() && environment.is_empty() && nets.is_empty() && disks.is_empty());
     assert_eq!((memory, timeout, net_ring), (None, None, NetRing::Inside));
-    assert_eq!(console, ConsoleConfig { input: -1, output: 1, raw: false });
+    assert_eq!(console, ConsoleConfig::Descriptors { input: -1, output: 1, raw: false });
     assert!(as_solo5 && !verbose);
 }
 

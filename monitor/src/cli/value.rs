@@ -3,7 +3,7 @@
 //! Each parser takes what the user wrote and gives the value or the second half of a sentence, which the caller puts behind
 //! the name of the option.
 
-use crate::config::{KvmSource, NetConfig, NetRing, NetSource};
+use crate::config::{ConsoleConfig, KvmSource, NetConfig, NetRing, NetSource};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -215,6 +215,27 @@ pub(super) fn sector(text: &OsStr) -> Result<u32, BadValue> {
             text.display()
         ))
     })
+}
+
+/// A console: `stdio`, `null`, `file:PATH`, `unix:PATH` or `pty`.
+pub(super) fn console(text: &OsStr) -> Result<ConsoleConfig, BadValue> {
+    let path = |path: &[u8]| match path {
+        [] => Err(BadValue(format!("'{}' names no path; write one behind the colon", text.display()))),
+        path => Ok(PathBuf::from(OsStr::from_bytes(path))),
+    };
+    match text.as_bytes() {
+        b"stdio" => Ok(ConsoleConfig::STDIO),
+        b"null" => Ok(ConsoleConfig::Null),
+        b"pty" => Ok(ConsoleConfig::Pty),
+        other => match split_once(other, b':') {
+            Some((b"file", rest)) => path(rest).map(ConsoleConfig::File),
+            Some((b"unix", rest)) => path(rest).map(ConsoleConfig::Unix),
+            _ => Err(BadValue(format!(
+                "'{}' is no console; write stdio, null, file:PATH, unix:PATH or pty",
+                text.display()
+            ))),
+        },
+    }
 }
 
 /// Where a Solo5 guest's net ring lies.

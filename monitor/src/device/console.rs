@@ -1,20 +1,25 @@
-//! The console: requests to write and to read, on two descriptors of the host.
+//! The console: requests to write and to read, on two descriptors of the host, or for those who watch it.
 //!
-//! Output is with the host when a write completes, so that nothing is left to be flushed, however the guest ends. A reader that
-//! does not read holds up the writes that wait for it and nothing else.
+//! On descriptors, output is with the host when a write completes, so that nothing is left to be flushed, however the guest ends. A
+//! reader that does not read holds up the writes that wait for it and nothing else. Who watches holds up nothing.
 
-mod input;
-mod output;
-mod terminal;
+mod history;
+pub(crate) mod input;
+mod line;
+pub(crate) mod output;
+mod pseudo_terminal;
+pub(crate) mod terminal;
+mod watcher;
+mod watchers;
 
 use super::log::Log;
 use super::{Completions, Counters, Device, DeviceRequest};
 use crate::clock;
 use crate::config::ConsoleConfig;
 use crate::error::Error;
+use crate::interrupt::Interrupts;
 use crate::memory::{GuestBuffer, Memory};
-use input::Input;
-use output::Output;
+use line::Line;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -28,8 +33,7 @@ const MOST_AT_ONCE: usize = 1 << 20;
 /// The console.
 #[derive(Debug)]
 pub struct Console {
-    output: Output,
-    input: Input,
+    line: Line,
     writes: VecDeque<Pending>,
     reads: VecDeque<Pending>,
     output_closed: bool,
@@ -49,16 +53,15 @@ struct Pending {
 }
 
 impl Console {
-    /// The console on the descriptors of `config`. Both keep their flags; raw mode lasts until this is dropped, or
-    /// until a signal other than SIGKILL ends the process.
+    /// The console that `config` describes. Descriptors keep their flags; raw mode lasts until this is dropped, or until a signal
+    /// other than SIGKILL ends the process. `interrupts` tells of those who watch, and must be dropped after this.
     ///
     /// # Errors
     ///
-    /// [`BadConfig`](crate::error::ErrorKind::BadConfig) where raw mode is asked for and the input is no terminal.
-    pub fn new(config: &ConsoleConfig) -> Result<Self, Error> {
+    /// One sentence about what cannot be opened, or that raw mode is asked for and the input is no terminal.
+    pub fn new(config: &ConsoleConfig, interrupts: &mut Interrupts) -> Result<Self, Error> {
         Ok(Self {
-            output: Output::new(config.output),
-            input: Input::new(config.input, config.raw)?,
+            line: Line::open(config, interrupts)?,
             writes: VecDeque::new(),
             reads: VecDeque::new(),
             output_closed: false,
@@ -71,9 +74,9 @@ impl Console {
     /// Which sides of it are terminals: [`BootInfo::console_flags`](ukvm_abi::boot_info::BootInfo::console_flags).
     #[must_use]
     pub fn flags(&self) -> u64 {
-        let input = if self.input.is_terminal() { CONSOLE_INPUT_TERMINAL } else { 0 };
-        let output = if self.output.is_terminal() { CONSOLE_OUTPUT_TERMINAL } else { 0 };
-        input | output
+        let (input, output) = self.line.terminals();
+        let flag = |is_terminal: bool, flag: u64| if is_terminal { flag } else { 0 };
+        flag(input, CONSOLE_INPUT_TERMINAL) | flag(output, CONSOLE_OUTPUT_TERMINAL)
     }
 
     /// Whether the reader of the output has gone, so that the guest talks to nobody.
@@ -92,7 +95,13 @@ impl Console {
     /// from, that key sends SIGINT instead.
     #[must_use]
     pub fn escape_pressed(&self) -> bool {
-        self.input.escaped()
+        self.line.escaped()
+    }
+
+    /// Looks after those who watch, when [`Pending::readiness`](crate::interrupt::Pending::readiness) says so. What they have typed is
+    /// kept for the requests to read.
+    pub fn attend(&mut self) {
+        self.line.attend();
     }
 
     /// Writes what the host takes now; whether nothing is left to be written.
@@ -104,7 +113,7 @@ impl Console {
     /// What must happen before [`advance_output`](Self::advance_output) can get further, as [`Device::wait_for`] has it.
     pub fn wait_for_output(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
         if !self.writes.is_empty() {
-            wanted.push((self.output.fd(), libc::POLLOUT));
+            wanted.push(self.line.wait_for_output());
         }
     }
 
@@ -113,7 +122,7 @@ impl Console {
         while let Some(request) = self.writes.front_mut() {
             let left = request.buffer.skip(request.done).truncate(budget);
             if !left.is_empty() {
-                match self.output.write(&memory.slice(left)) {
+                match self.line.write(&memory.slice(left)) {
                     Ok(written) => {
                         self.first_output.get_or_insert_with(clock::monotonic);
                         request.done += written;
@@ -147,11 +156,11 @@ impl Console {
     }
 
     fn advance_reads(&mut self, memory: &Memory, done: &mut dyn Completions) {
-        self.input.advance();
+        self.line.take_keys();
         let mut budget = MOST_AT_ONCE;
         while let Some(request) = self.reads.front().filter(|_| budget > 0) {
             let buffer = request.buffer.truncate(budget);
-            match self.input.read(&memory.slice(buffer)) {
+            match self.line.read(&memory.slice(buffer)) {
                 Ok(count) => {
                     budget -= count.min(budget);
                     done.post(request.user_data, Ok(count as u64));
@@ -199,9 +208,7 @@ impl Device for Console {
 
     fn wait_for(&self, wanted: &mut Vec<(RawFd, libc::c_short)>) {
         self.wait_for_output(wanted);
-        if let Some(fd) = self.input.wait_for(!self.reads.is_empty()) {
-            wanted.push((fd, libc::POLLIN));
-        }
+        wanted.extend(self.line.wait_for_input(!self.reads.is_empty()));
     }
 
     fn counters(&self) -> Counters {

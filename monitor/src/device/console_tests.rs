@@ -8,8 +8,13 @@ use std::time::Duration;
 
 const MOMENT: Duration = Duration::from_millis(50);
 
+fn console(input: RawFd, output: RawFd, raw: bool) -> Result<Console, Error> {
+    // Descriptors need no signals.
+    Console::new(&ConsoleConfig::Descriptors { input, output, raw }, &mut Interrupts::new(false).unwrap())
+}
+
 fn rig(input: RawFd, output: RawFd) -> Rig<Console> {
-    Rig::new(Console::new(&ConsoleConfig { input, output, raw: false }).unwrap())
+    Rig::new(console(input, output, false).unwrap())
 }
 
 fn file() -> File {
@@ -248,7 +253,7 @@ fn a_terminal_keeps_its_lines_and_never_blocks() {
 #[test]
 fn raw_mode_passes_keys_on_and_is_undone() {
     let (input, _keyboard) = pipe();
-    let error = Console::new(&ConsoleConfig { input: input.as_raw_fd(), output: 1, raw: true }).unwrap_err();
+    let error = console(input.as_raw_fd(), 1, true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadConfig);
     assert_eq!(
         error.to_string(),
@@ -257,10 +262,10 @@ fn raw_mode_passes_keys_on_and_is_undone() {
 
     let (mut master, slave) = terminal();
     let before = settings(slave.as_raw_fd());
-    let config = ConsoleConfig { input: slave.as_raw_fd(), output: slave.as_raw_fd(), raw: true };
-    let mut rig = Rig::new(Console::new(&config).unwrap());
+    let raw = || console(slave.as_raw_fd(), slave.as_raw_fd(), true);
+    let mut rig = Rig::new(raw().unwrap());
     assert_ne!(settings(slave.as_raw_fd()), before);
-    let second = Console::new(&config).unwrap_err();
+    let second = raw().unwrap_err();
     assert_eq!(second.kind(), ErrorKind::BadConfig);
 
     // Keys that the guest has not asked for are taken all the same, to see Ctrl-].
@@ -349,7 +354,7 @@ impl Computing {
 
     /// What is done in that process.
     fn run() {
-        let _console = Console::new(&ConsoleConfig { input: 0, output: 0, raw: true }).unwrap();
+        let _console = console(0, 0, true).unwrap();
         std::thread::sleep(Duration::from_secs(20));
     }
 

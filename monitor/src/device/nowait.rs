@@ -3,6 +3,7 @@
 use crate::syscall::uninterrupted;
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Duration;
 use vm_memory::VolatileSlice;
 
 /// The offset with which `preadv2` and `pwritev2` use, and move, the descriptor's own position, if it has one.
@@ -15,9 +16,15 @@ pub(super) fn is_unknown(error: &io::Error) -> bool {
 
 /// Whether `poll` sees one of `events`, an error or a hang-up on `fd` now.
 pub(super) fn is_ready(fd: RawFd, events: libc::c_short) -> bool {
+    is_ready_within(fd, events, Duration::ZERO)
+}
+
+/// The same within `time`, or until a signal comes.
+pub(super) fn is_ready_within(fd: RawFd, events: libc::c_short, time: Duration) -> bool {
     let mut entry = libc::pollfd { fd, events, revents: 0 };
+    let milliseconds = time.as_millis().try_into().unwrap_or(libc::c_int::MAX);
     // SAFETY: `entry` is one valid entry, which the call only borrows.
-    let ready = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
     ready > 0
 }
 
@@ -76,7 +83,6 @@ mod tests {
     use crate::device::testing::pipe;
     use crate::interrupt::{Interrupts, Timer};
     use std::os::fd::AsRawFd;
-    use std::time::Duration;
 
     #[test]
     fn a_signal_ends_a_wait_that_should_not_have_been() {

@@ -162,13 +162,15 @@ impl Guest {
         }
         let share = |range| SharedArea::new(&memory, range).expect("it is inside the memory");
         let area = share(&layout.rings);
-        let console = ConsoleConfig { input: null.as_raw_fd(), output: null.as_raw_fd(), raw: false };
+        let (input, output) = (null.as_raw_fd(), null.as_raw_fd());
+        let console = ConsoleConfig::Descriptors { input, output, raw: false };
+        let mut interrupts = Interrupts::new(false).expect("one guest a thread");
         let mut dispatch = Dispatch::new(Parts {
             ring: MonitorRing::new(area.clone(), Shape::DEFAULT),
-            console: Console::new(&console).expect("a console"),
+            console: Console::new(&console, &mut interrupts).expect("a console"),
             devices: vec![disk(false), Some(Box::<Slow>::default()), None, disk(true)],
             clock: ClockPage::new(share(&layout.clock), 1_000_000, 0, false),
-            interrupts: Interrupts::new(false).expect("one guest a thread"),
+            interrupts,
             grace: Duration::from_secs(3600),
             memory: Arc::clone(&memory),
             layout: layout.clone(),

@@ -386,7 +386,10 @@ impl Abi for Calls {
     }
 
     fn interrupted(&mut self) -> Result<(), Stop> {
-        let Pending { timeout, signals, signal, .. } = self.interrupts.take();
+        let Pending { timeout, grace: _, readiness, signals, signal } = self.interrupts.take();
+        if readiness {
+            self.console.attend();
+        }
         if timeout {
             return Err(Stop::Ended(Cause::Timeout));
         }

@@ -8,7 +8,7 @@ use super::layout::{self, RingPlace};
 use crate::abi::Abi;
 use crate::abi::setup::{self, Host};
 use crate::bind::{Binding, bind};
-use crate::config::{Aslr, Config, DiskConfig, NetConfig, NetRing};
+use crate::config::{Aslr, Config, ConsoleConfig, DiskConfig, NetConfig, NetRing};
 use crate::device::console::Console;
 use crate::device::net::Net;
 use crate::device::open::{Described, Opened, present, warn};
@@ -89,7 +89,7 @@ impl setup::Setup for Setup {
     fn check(&self, config: &Config) -> Result<(), Error> {
         let sentence = if !config.environment.is_empty() {
             "a Solo5 unikernel has no environment: remove --env, and give it arguments behind its name"
-        } else if config.console.raw {
+        } else if matches!(config.console, ConsoleConfig::Descriptors { raw: true, .. }) {
             "a Solo5 unikernel has no console input: remove --raw"
         } else if matches!(config.aslr, Aslr::Seed(_)) {
             "a Solo5 unikernel has fixed addresses: remove --aslr-seed"

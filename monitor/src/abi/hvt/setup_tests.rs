@@ -26,7 +26,8 @@ fn what_a_guest_cannot_be_told_is_refused() {
         "a Solo5 unikernel has no environment: remove --env, and give it arguments behind its name"
     );
     assert_eq!(
-        checked(|config| config.console = ConsoleConfig { raw: true, ..config.console }).unwrap_err(),
+        checked(|config| config.console = ConsoleConfig::Descriptors { input: 0, output: 1, raw: true })
+            .unwrap_err(),
         "a Solo5 unikernel has no console input: remove --raw"
     );
     assert_eq!(

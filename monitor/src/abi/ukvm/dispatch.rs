@@ -363,7 +363,10 @@ impl Abi for Dispatch {
     }
 
     fn interrupted(&mut self) -> Result<(), Stop> {
-        let Pending { timeout, grace, signals, signal } = self.interrupts.take();
+        let Pending { timeout, grace, readiness, signals, signal } = self.interrupts.take();
+        if readiness {
+            self.console.attend();
+        }
         if timeout {
             return Err(Stop::Ended(Cause::Timeout));
         }
@@ -378,7 +381,10 @@ impl Abi for Dispatch {
 
     fn drain(&mut self) -> Result<(), Stop> {
         while !self.console.advance_output(&self.memory, &mut self.ring) {
-            let Pending { timeout, grace, signals, signal } = self.interrupts.take();
+            let Pending { timeout, grace, readiness, signals, signal } = self.interrupts.take();
+            if readiness {
+                self.console.attend();
+            }
             if timeout {
                 return Err(Stop::Ended(Cause::Timeout));
             }

@@ -55,16 +55,18 @@ impl Guest {
         let area = || SharedArea::new(&memory, &layout.rings).unwrap();
         let (output, to_host) = pipe();
         let (from_host, input) = pipe();
-        let config = ConsoleConfig { input: from_host.as_raw_fd(), output: to_host.as_raw_fd(), raw: false };
+        let (input_fd, output_fd) = (from_host.as_raw_fd(), to_host.as_raw_fd());
+        let config = ConsoleConfig::Descriptors { input: input_fd, output: output_fd, raw: false };
+        let mut interrupts = Interrupts::new(false).unwrap();
         let clock = SharedArea::new(&memory, &layout.clock).unwrap();
         let dispatch = Dispatch::new(Parts {
             memory: Arc::clone(&memory),
             layout: layout.clone(),
             ring: MonitorRing::new(area(), Rings::DEFAULT),
-            console: Console::new(&config).unwrap(),
+            console: Console::new(&config, &mut interrupts).unwrap(),
             devices: devices(area()),
             clock: ClockPage::new(clock, 1_000_000, 0, false),
-            interrupts: Interrupts::new(false).unwrap(),
+            interrupts,
             grace: Duration::from_millis(1),
         });
         let ring = GuestRing::new(area(), Rings::DEFAULT);

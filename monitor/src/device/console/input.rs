@@ -1,7 +1,7 @@
 //! Where the console's input comes from, without ever waiting for it.
 
 use super::super::nowait;
-use super::terminal::{self, ESCAPE, RawMode};
+use super::terminal::{self, ESCAPE, EscapeKey, RawMode};
 use crate::error::Error;
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ const KEYS: usize = 4096;
 
 /// The host's side of the input.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     fd: RawFd,
     /// A description of our own of the same terminal.
     own: Option<OwnedFd>,
@@ -45,9 +45,13 @@ struct Raw {
 impl Input {
     /// Reads from `fd`, which stays as it is; nothing if it is not open. `raw` as in
     /// [`ConsoleConfig`](crate::config::ConsoleConfig).
-    pub(super) fn new(fd: RawFd, raw: bool) -> Result<Self, Error> {
+    pub(crate) fn new(fd: RawFd, raw: bool) -> Result<Self, Error> {
         let raw = if raw {
-            Some(Raw { _mode: RawMode::enter(fd)?, keys: VecDeque::new(), escaped: false })
+            Some(Raw {
+                _mode: RawMode::enter(fd, EscapeKey::Interrupts)?,
+                keys: VecDeque::new(),
+                escaped: false,
+            })
         } else {
             None
         };
@@ -63,13 +67,18 @@ impl Input {
         Ok(Self { fd, own, way, is_terminal, at_end: kind.is_none(), raw })
     }
 
+    /// Input that has ended.
+    pub(super) fn none() -> Self {
+        Self { fd: -1, own: None, way: Way::Plain, is_terminal: false, at_end: true, raw: None }
+    }
+
     /// The descriptor to `poll`.
     fn fd(&self) -> RawFd {
         self.own.as_ref().map_or(self.fd, AsRawFd::as_raw_fd)
     }
 
     /// The descriptor to `poll`, if there is something to wait for. `reading`: a request waits for input.
-    pub(super) fn wait_for(&self, reading: bool) -> Option<RawFd> {
+    pub(crate) fn wait_for(&self, reading: bool) -> Option<RawFd> {
         let wanted = match &self.raw {
             Some(raw) => raw.keys.len() < KEYS,
             None => reading,
@@ -78,7 +87,7 @@ impl Input {
     }
 
     /// Whether a terminal is behind it.
-    pub(super) fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
@@ -103,7 +112,7 @@ impl Input {
     }
 
     /// Reads what is there: 0 bytes at the end, or `WouldBlock`.
-    pub(super) fn read(&mut self, into: &VolatileSlice<'_>) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, into: &VolatileSlice<'_>) -> io::Result<usize> {
         self.advance();
         let Some(raw) = &mut self.raw else { return self.read_host(into) };
         if raw.keys.is_empty() && !self.at_end {

@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Ctrl-], the key that ends a guest in raw mode (as with telnet).
-pub(super) const ESCAPE: u8 = 0x1d;
+/// Ctrl-], the key that ends a guest in raw mode, and leaves one that is watched (as with telnet).
+pub(crate) const ESCAPE: u8 = 0x1d;
 
 /// The signals that end a process unless it says otherwise, save SIGKILL, which nothing can be done about, and SIGPIPE, which Rust
 /// programs ignore.
@@ -44,21 +44,28 @@ struct Saved {
     settings: libc::termios,
 }
 
+/// What Ctrl-] does in raw mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EscapeKey {
+    /// On the terminal that this process was started from, it sends SIGINT, so that it also reaches a monitor whose guest computes and
+    /// never looks at its input. Elsewhere it is read.
+    Interrupts,
+    /// It is read as any other key.
+    IsRead,
+}
+
 /// A terminal that passes every key on, until this is dropped or a signal ends the process.
 #[derive(Debug)]
-pub(super) struct RawMode(());
+pub(crate) struct RawMode(());
 
 impl RawMode {
     /// Sets terminal `fd` to raw mode: no echo, no lines, no Ctrl-C, Ctrl-Z, Ctrl-S. Output stays as it is, so that a guest
     /// need not write carriage returns.
     ///
-    /// Where it is the terminal that this process was started from, Ctrl-] is made the key that sends SIGINT, so that it also
-    /// reaches a monitor whose guest computes and never looks at its input.
-    ///
     /// # Errors
     ///
     /// One sentence where `fd` is no terminal, or one is in raw mode for another guest of this process.
-    pub(super) fn enter(fd: RawFd) -> Result<Self, Error> {
+    pub(crate) fn enter(fd: RawFd, escape: EscapeKey) -> Result<Self, Error> {
         let settings = settings(fd).map_err(|_| {
             Error::new(
                 ErrorKind::BadConfig,
@@ -76,7 +83,7 @@ impl RawMode {
         }
         let raw_mode = Self(());
         restore_on_fatal_signals();
-        let raw = raw_settings(settings, is_controlling(fd));
+        let raw = raw_settings(settings, escape == EscapeKey::Interrupts && is_controlling(fd));
         // SAFETY: `raw` is a valid termios that the call only reads.
         if unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) } < 0 {
             let error = io::Error::last_os_error();
@@ -148,8 +155,17 @@ extern "C" fn restore_and_end(signal: libc::c_int) {
     unsafe { libc::raise(signal) };
 }
 
+/// Sets terminal `fd` to raw mode for good, output included: for one of our own.
+pub(super) fn make_raw(fd: RawFd) -> io::Result<()> {
+    let mut raw = raw_settings(settings(fd)?, false);
+    raw.c_oflag &= !libc::OPOST;
+    // SAFETY: `raw` is a valid termios that the call only reads.
+    let result = unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Whether `fd` is a terminal.
-pub(super) fn is_terminal(fd: RawFd) -> bool {
+pub(crate) fn is_terminal(fd: RawFd) -> bool {
     // SAFETY: the call has no preconditions.
     unsafe { libc::isatty(fd) == 1 }
 }

@@ -1,0 +1,89 @@
+//! Pseudo-terminals: pty(7).
+
+use super::terminal;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A pseudo-terminal: the master, and an end for programs that is held open, so that what nobody has read yet is kept.
+#[derive(Debug)]
+pub(super) struct PseudoTerminal {
+    master: File,
+    end: Option<OwnedFd>,
+    path: String,
+}
+
+impl PseudoTerminal {
+    /// Opens a new one, in raw mode.
+    pub(super) fn open() -> io::Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(libc::O_NOCTTY);
+        let master = options.open("/dev/ptmx")?;
+        let mut number: libc::c_uint = 0;
+        // SAFETY: the request writes one unsigned int to `number`.
+        check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) })?;
+        let locked: libc::c_int = 0;
+        // SAFETY: the request reads one int from `locked`.
+        check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
+        let end = open_end(&master)?;
+        // Else it would echo what the guest prints, as input.
+        terminal::make_raw(end.as_raw_fd())?;
+        Ok(Self { master, end: Some(end), path: format!("/dev/pts/{number}") })
+    }
+
+    /// Another descriptor of the master.
+    pub(super) fn master(&self) -> io::Result<OwnedFd> {
+        Ok(self.master.try_clone()?.into())
+    }
+
+    /// The path of the end for programs.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Waits until a program has read all that was written, until `until` at the latest; not at all where none has it open. What is
+    /// unread when the master is closed is lost.
+    pub(super) fn wait_for_reader(&mut self, until: Instant) {
+        // Without an end of ours the master tells whether there is another.
+        self.end = None;
+        let is_alone = || super::super::nowait::is_ready(self.master.as_raw_fd(), 0);
+        if is_alone() {
+            return;
+        }
+        let Ok(end) = open_end(&self.master) else { return };
+        while unread(&end) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl AsRawFd for PseudoTerminal {
+    /// The master.
+    fn as_raw_fd(&self) -> RawFd {
+        self.master.as_raw_fd()
+    }
+}
+
+/// Opens the end for programs, also where its path is in another mount namespace.
+fn open_end(master: &File) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the request takes flags as its argument, and no pointer.
+    let end: RawFd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: `end` is a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(end) })
+}
+
+/// The bytes that are there to be read.
+fn unread(end: &OwnedFd) -> libc::c_int {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request writes one int to `count`.
+    let result = unsafe { libc::ioctl(end.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if result < 0 { 0 } else { count }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,171 @@
+//! Those who watch a console: who connect to its socket, or have its pseudo-terminal open.
+//!
+//! The guest waits for none of them: its output goes to the [`History`], and from there to each as far as it takes it. The kernel tells
+//! by SIGIO when one of them has joined, typed, left, or has room again, which also interrupts a guest that computes.
+
+use super::super::nowait;
+use super::history::History;
+use super::pseudo_terminal::PseudoTerminal;
+use super::watcher::{Kind, Watcher};
+use crate::error::{Error, host};
+use crate::interrupt::{self, Interrupts};
+use crate::local_socket::Listener;
+use crate::stderr::{PATIENCE, program, say_briefly};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::time::Instant;
+use vm_memory::VolatileSlice;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+/// Who may watch at once.
+const MOST: usize = 16;
+/// Input that is kept for a guest that does not read: as much as a terminal of Linux keeps.
+const KEYS: usize = 4096;
+/// Output that is taken at a time: what has to be sent before the history forgets it.
+const PIECE: usize = 16 << 10;
+
+/// A console that is watched.
+#[derive(Debug)]
+pub(super) struct Watchers {
+    place: Place,
+    watchers: Vec<Watcher>,
+    history: History,
+    keys: VecDeque<u8>,
+    /// Can always be written to: for output that is to go on once others have had their turn.
+    turn: EventFd,
+}
+
+/// Where they find it.
+#[derive(Debug)]
+enum Place {
+    Socket(Listener),
+    Terminal(PseudoTerminal),
+}
+
+impl AsRawFd for Place {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Socket(listener) => listener.as_raw_fd(),
+            Self::Terminal(terminal) => terminal.as_raw_fd(),
+        }
+    }
+}
+
+impl Watchers {
+    /// A console for those who connect to the socket `path`.
+    pub(super) fn listen(path: &Path, interrupts: &mut Interrupts) -> Result<Self, Error> {
+        let mut this = Self::at(Place::Socket(Listener::bind(path)?), interrupts)?;
+        // Whoever has come before it is in force is found without a signal.
+        this.attend();
+        Ok(this)
+    }
+
+    /// A console on a pseudo-terminal of its own, whose name is told on standard error.
+    pub(super) fn on_terminal(interrupts: &mut Interrupts) -> Result<Self, Error> {
+        let terminal = PseudoTerminal::open().map_err(|error| host("open a pseudo-terminal", &error))?;
+        let mut this = Self::at(Place::Terminal(terminal), interrupts)?;
+        if let Place::Terminal(terminal) = &this.place {
+            let master = terminal.master().map_err(|error| host("share a pseudo-terminal", &error))?;
+            this.watchers.push(Watcher::new(master, Kind::Terminal, 0));
+            say_briefly(&format_args!("the console is {}", terminal.path()));
+        }
+        Ok(this)
+    }
+
+    fn at(place: Place, interrupts: &mut Interrupts) -> Result<Self, Error> {
+        let failed = |error: io::Error| host("wait for those who watch the console", &error);
+        interrupts.catch_readiness().map_err(failed)?;
+        interrupt::signal_when_ready(place.as_raw_fd()).map_err(failed)?;
+        let turn = EventFd::new(EFD_NONBLOCK | libc::EFD_CLOEXEC).map_err(failed)?;
+        Ok(Self { place, watchers: Vec::new(), history: History::default(), keys: VecDeque::new(), turn })
+    }
+
+    /// Whether it is a terminal.
+    pub(super) fn are_on_terminal(&self) -> bool {
+        matches!(self.place, Place::Terminal(_))
+    }
+
+    /// Takes some of `from`, and sends it to everyone as far as that is possible.
+    pub(super) fn write(&mut self, from: &VolatileSlice<'_>) -> usize {
+        let mut piece = [0; PIECE];
+        let count = from.copy_to(&mut piece);
+        self.history.push(piece.get(..count).unwrap_or_default());
+        self.send();
+        count
+    }
+
+    /// What is to be polled before more output is taken.
+    pub(super) fn wait_for_turn(&self) -> (RawFd, libc::c_short) {
+        (self.turn.as_raw_fd(), libc::POLLOUT)
+    }
+
+    /// Reads what they have typed, or `WouldBlock`.
+    pub(super) fn read(&mut self, into: &VolatileSlice<'_>) -> io::Result<usize> {
+        let was_full = self.keys.len() >= KEYS;
+        if self.keys.is_empty() && !into.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.keys.len().min(into.len());
+        into.copy_from(self.keys.drain(..count).collect::<Vec<u8>>().as_slice());
+        if was_full {
+            // What had to be left with them came without a further signal.
+            self.receive();
+        }
+        Ok(count)
+    }
+
+    /// Lets in who has come, takes what they have typed, sends what they have room for, and forgets who has gone.
+    pub(super) fn attend(&mut self) {
+        self.let_in();
+        self.receive();
+        self.send();
+    }
+
+    fn let_in(&mut self) {
+        let Place::Socket(listener) = &self.place else { return };
+        while let Some(connection) = listener.accept() {
+            let from = self.history.first_line();
+            let watcher = Watcher::new(connection, Kind::Connection, from);
+            if self.watchers.len() >= MOST {
+                watcher.refuse(&format!("{}: {MOST} others watch this console already\r\n", program()));
+            } else if interrupt::signal_when_ready(watcher.fd()).is_ok() {
+                self.watchers.push(watcher);
+            }
+        }
+    }
+
+    fn receive(&mut self) {
+        let keys = &mut self.keys;
+        self.watchers.retain_mut(|watcher| watcher.receive(keys, KEYS));
+    }
+
+    fn send(&mut self) {
+        let history = &self.history;
+        self.watchers.retain_mut(|watcher| watcher.send(history));
+    }
+}
+
+impl Drop for Watchers {
+    /// Gives everyone the last output, and the time to take it, but those who were too slow before.
+    fn drop(&mut self) {
+        self.attend();
+        let until = Instant::now() + PATIENCE;
+        if let Place::Terminal(terminal) = &mut self.place {
+            return terminal.wait_for_reader(until);
+        }
+        while let Some(watcher) = self.watchers.iter().find(|watcher| watcher.is_awaited(&self.history)) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            nowait::is_ready_within(watcher.fd(), libc::POLLOUT, left);
+            self.send();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "watchers_tests.rs"]
+mod tests;
