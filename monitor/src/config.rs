@@ -2,7 +2,9 @@
 
 use crate::device::block::BlockBackend;
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -71,6 +73,18 @@ impl Config {
             verbose: false,
             test_writable_text: false,
         }
+    }
+
+    /// Whether this is a file that the guest needs, the program or a disk, so that nothing else may be written to it. What cannot be
+    /// looked up is left to whoever opens it.
+    pub(crate) fn needs(&self, file: &Metadata) -> bool {
+        let disks = self.disks.iter().filter_map(|disk| match &disk.source {
+            DiskSource::Path(path) => Some(path.clone()),
+            DiskSource::Fd(number) => Some(format!("/proc/self/fd/{number}").into()),
+            DiskSource::Backend(_) => None,
+        });
+        let mut needed = disks.chain([self.program.clone()]).filter_map(|path| std::fs::metadata(path).ok());
+        needed.any(|needed| (needed.dev(), needed.ino()) == (file.dev(), file.ino()))
     }
 }
 

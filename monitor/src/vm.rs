@@ -3,7 +3,7 @@
 use crate::abi::setup::{self, Counter, Host, Setup};
 use crate::abi::{Abi, Stop};
 use crate::clock::counter_offset;
-use crate::config::Config;
+use crate::config::{Config, ConsoleConfig};
 use crate::device::console::Console;
 use crate::device::open::Described;
 use crate::error::{Error, ErrorKind, host, no_kvm};
@@ -72,6 +72,7 @@ impl Vm {
 
         // All that is opened on the host. Signals come first, so that none that comes from here on is lost.
         let mut interrupts = Interrupts::new(true).map_err(|error| host("catch signals", &error))?;
+        check_console(&config)?;
         let console = Console::new(&config.console, &mut interrupts)?;
         setup.open_devices(take(&mut config.nets), take(&mut config.disks), memory_size)?;
         let kvm = kvm::open(&config.kvm)?;
@@ -330,6 +331,22 @@ fn possible_size(size: u64, least: u64, host: u64) -> Result<u64, Error> {
     }
     // No host has so much that this overflows.
     Ok(size.next_multiple_of(PAGE))
+}
+
+/// Checks that the console's output is not written to what the guest needs.
+fn check_console(config: &Config) -> Result<(), Error> {
+    match &config.console {
+        ConsoleConfig::File(path) if std::fs::metadata(path).is_ok_and(|file| config.needs(&file)) => {
+            Err(Error::new(
+                ErrorKind::BadConfig,
+                format!(
+                    "--console: {} is the program or a disk of the guest; name another file",
+                    path.display()
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The host's memory and swap in bytes.

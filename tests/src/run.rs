@@ -260,6 +260,12 @@ impl Running {
         self.stdout.bytes()
     }
 
+    /// What it has put out on its standard error so far.
+    #[must_use]
+    pub fn errors_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()

@@ -3,6 +3,7 @@
 //! [`parse`] gives a [`Command`], or the text that `--help` asks for, or an [`Error`] whose sentence tells what to write
 //! instead. [`solo5`] is the command line of `solo5-hvt`, for those who call the program by that name.
 
+mod config_file;
 pub mod solo5;
 pub mod solo5_words;
 mod usage_error;
@@ -12,8 +13,9 @@ use crate::config::{
     Aslr, Config, ConsoleConfig, DiskConfig, DiskSource, KvmSource, NetConfig, NetRing, NetSource,
 };
 use crate::error::{Error, ErrorKind};
-use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueHint};
+use config_file::ConfigFile;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
@@ -105,7 +107,7 @@ A program in a file named 'attach' is run as ./attach.";
 )]
 struct Cli {
     /// The unikernel, then its own arguments: all that follows APP.ELF is the program's, a first '--' excepted
-    #[arg(value_name = "APP.ELF", required = true, num_args = 1.., trailing_var_arg = true, value_parser = OsStringValueParser::new())]
+    #[arg(value_name = "APP.ELF", num_args = 1.., trailing_var_arg = true, value_hint = ValueHint::FilePath, value_parser = OsStringValueParser::new())]
     program: Vec<OsString>,
 
     /// Its memory: 512K, 64M, 2G, or a number of MiB [default: 64M, or what the program asks for]
@@ -124,7 +126,7 @@ struct Cli {
     /// A block device: the image file or host device PATH, or fd:N for one that is open as descriptor N; ,ro
     /// makes it read-only, ,direct bypasses the host's page cache, ,sector=N has a Solo5 unikernel see sectors of
     /// N bytes; may be repeated
-    #[arg(long, value_name = "[NAME=]PATH[,ro][,direct][,sector=N]", help_heading = "Devices", value_parser = parser(value::disk))]
+    #[arg(long, value_name = "[NAME=]PATH[,ro][,direct][,sector=N]", help_heading = "Devices", value_hint = ValueHint::FilePath, value_parser = parser(value::disk))]
     disk: Vec<Disk>,
 
     /// Where a Solo5 unikernel has its net ring: inside its memory, as Solo5 after 0.12.1, or above it
@@ -161,16 +163,25 @@ struct Cli {
     aslr_seed: Option<u64>,
 
     /// The KVM to use, or fd:N for one that is open as descriptor N
-    #[arg(long, value_name = "PATH", help_heading = "Running", default_value = "/dev/kvm", value_parser = parser(value::kvm))]
+    #[arg(long, value_name = "PATH", help_heading = "Running", default_value = "/dev/kvm", value_hint = ValueHint::FilePath, value_parser = parser(value::kvm))]
     kvm: KvmSource,
 
+    /// Take options from FILE, in TOML: each under its name without the dashes, and 'program' and 'args';
+    /// the command line wins
+    #[arg(long, value_name = "FILE", help_heading = "Running", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
+    config: Option<PathBuf>,
+
     /// Write how it went to FILE, as JSON: cause and status, time of each step of the start, counters
-    #[arg(long, value_name = "FILE", help_heading = "Information", value_parser = parser(value::file))]
+    #[arg(long, value_name = "FILE", help_heading = "Information", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
     report: Option<PathBuf>,
 
     /// Show what the program is and needs, and a command line that runs it, but don't run it
     #[arg(long, help_heading = "Information", conflicts_with = "report")]
     inspect: bool,
+
+    /// Print all options as a file for --config, but don't run anything
+    #[arg(long, help_heading = "Information")]
+    print_config: bool,
 
     /// Say on standard error what is done
     #[arg(long, help_heading = "Information")]
@@ -200,8 +211,8 @@ enum Action {
     )]
     Attach {
         /// The socket
-        #[arg(value_name = "PATH", value_parser = OsStringValueParser::new())]
-        path: OsString,
+        #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
+        path: PathBuf,
 
         /// Print this help
         #[arg(long, short, action = clap::ArgAction::HelpShort)]
@@ -218,16 +229,55 @@ enum Action {
 /// An [`Error`] of kind [`Usage`](ErrorKind::Usage), or [`MissingFile`](ErrorKind::MissingFile) where a descriptor is
 /// named that is not open.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) -> Result<Command, Error> {
-    match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli.into_command(started),
-        Err(error) => match error.kind() {
-            clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(error.render().to_string())),
-            clap::error::ErrorKind::DisplayVersion => {
-                Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
-            }
-            _ => Err(Error::new(ErrorKind::Usage, usage_error::sentence(&error))),
-        },
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let usage = |error: &clap::Error| usage(usage_error::sentence(error));
+    let (mut cli, mut matches) = match understand(&words) {
+        Ok(understood) => understood,
+        Err(error) => {
+            return match error.kind() {
+                clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(error.render().to_string())),
+                clap::error::ErrorKind::DisplayVersion => {
+                    Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
+                }
+                _ => Err(usage(&error)),
+            };
+        }
+    };
+    if let Some(path) = &cli.config {
+        let command = command();
+        let file = ConfigFile::read(path, &command)?;
+        let (name, written) = words.split_at_checked(1).unwrap_or_default();
+        let in_file: Vec<_> = name.iter().chain(file.words()).cloned().collect();
+        understand(&in_file).map_err(|error| file.wrong(&usage_error::sentence(&error)))?;
+        let beside = file.words_beside(&command, &matches);
+        let all: Vec<_> = name.iter().chain(beside).chain(written).cloned().collect();
+        (cli, matches) = understand(&all).map_err(|error| usage(&error))?;
+        if cli.program.is_empty() {
+            cli.program = file.program()?;
+        }
     }
+    if cli.print_config {
+        return config_file::print(&command(), &matches, &cli.program).map(Command::Print);
+    }
+    cli.into_command(started)
+}
+
+/// The definition of the command line: what help, manual and completions are made of.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn understand(words: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    Ok((Cli::from_arg_matches(&matches)?, matches))
+}
+
+/// The program's arguments, of the words behind its name.
+fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = words.peekable();
+    words.next_if(|word| word == "--");
+    words.collect()
 }
 
 impl Cli {
@@ -248,29 +298,37 @@ impl Cli {
             no_aslr,
             aslr_seed,
             kvm,
+            config: _,
             report,
             inspect,
+            print_config: _,
             verbose,
             version: _,
             help: _,
             action,
         } = self;
         if let Some(Action::Attach { path, help: _ }) = action {
-            return Ok(Command::Attach { console: path.into() });
+            return Ok(Command::Attach { console: path });
         }
         let mut words = program.into_iter();
         let program = match words.next() {
             Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => return Err(usage("the path of the program is empty; name an ELF file")),
+            Some(_) => return Err(usage("the path of the program is empty; name an ELF file")),
+            None => {
+                return Err(usage(
+                    "the program is missing; write ukvm-run [OPTIONS] APP.ELF [ARGS], or see ukvm-run --help",
+                ));
+            }
         };
         if inspect {
             return Ok(Command::Inspect { program });
         }
-        let mut arguments: Vec<OsString> = words.collect();
-        if arguments.first().is_some_and(|first| first == "--") {
-            arguments.remove(0);
-        }
+        let arguments = arguments(words);
         check_devices(&net, &disk, &kvm)?;
+        let console = with_raw_mode(console, raw)?;
+        if matches!((&console, &report), (ConsoleConfig::File(output), Some(report)) if output == report) {
+            return Err(usage("--report and --console name one file; give each a file of its own"));
+        }
         let config = Config {
             started,
             program,
@@ -287,7 +345,7 @@ impl Cli {
                 (false, None) => Aslr::Random,
             },
             kvm,
-            console: with_raw_mode(console, raw)?,
+            console,
             net_ring: if no_net_ring { NetRing::Off } else { net_ring.unwrap_or(NetRing::Inside) },
             as_solo5: false,
             verbose,

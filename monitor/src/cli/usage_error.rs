@@ -36,11 +36,9 @@ pub(super) fn sentence(error: &clap::Error) -> String {
             }
             None => format!("{name} contradicts another option; {SEE_HELP}"),
         },
-        ErrorKind::MissingRequiredArgument if option == "<PATH>" => {
-            format!("the socket is missing; write ukvm-run attach PATH, or {SEE_HELP}")
-        }
+        // It is the only one.
         ErrorKind::MissingRequiredArgument => {
-            format!("the program is missing; write ukvm-run [OPTIONS] APP.ELF [ARGS], or {SEE_HELP}")
+            format!("the socket is missing; write ukvm-run attach PATH, or {SEE_HELP}")
         }
         _ => {
             let text = error.to_string();

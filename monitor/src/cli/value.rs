@@ -7,7 +7,7 @@ use crate::config::{ConsoleConfig, KvmSource, NetConfig, NetRing, NetSource};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ukvm_abi::manifest;
 
@@ -315,6 +315,21 @@ pub(super) fn hardware_address(text: &OsStr) -> Result<[u8; 6], BadValue> {
         ))),
         Some(address) => Ok(address),
     }
+}
+
+/// The path in the value of an option, and what stands before it; `None` where the value names no file.
+pub(super) fn path_in<'a>(option: &str, value: &'a OsStr) -> Option<(&'a OsStr, &'a Path)> {
+    let bytes = value.as_bytes();
+    let start = match option {
+        "program" | "report" | "kvm" => 0,
+        "disk" => bytes.len() - device_name(bytes).1.len(),
+        "console" if bytes.starts_with(b"file:") || bytes.starts_with(b"unix:") => 5,
+        _ => return None,
+    };
+    let (before, path) = bytes.split_at_checked(start)?;
+    let is_descriptor = matches!(option, "disk" | "kvm") && path.starts_with(b"fd:");
+    (!path.is_empty() && !is_descriptor)
+        .then(|| (OsStr::from_bytes(before), Path::new(OsStr::from_bytes(path))))
 }
 
 /// The parts before and after the first `separator`.

@@ -1,11 +1,10 @@
 //! The file of a run report.
 
 use super::{Memory, Report};
-use crate::config::{Config, DiskSource};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file of a run report, opened before the guest starts so that a bad path is an error before anything runs.
@@ -40,7 +39,7 @@ impl ReportFile {
         let file =
             options.write(true).create(true).truncate(false).open(path).map_err(|error| failed(&error))?;
         let metadata = file.metadata().map_err(|error| failed(&error))?;
-        if needed_files(config).any(|needed| needed == (metadata.dev(), metadata.ino())) {
+        if config.needs(&metadata) {
             return Err(Error::new(
                 ErrorKind::BadConfig,
                 format!(
@@ -83,19 +82,6 @@ impl ReportFile {
         bytes.push(b'\n');
         self.file.write_all(&bytes).map_err(|error| failed(&error))
     }
-}
-
-/// Device and inode of the files that must not be overwritten. What cannot be looked up is left to whoever opens it.
-fn needed_files(config: &Config) -> impl Iterator<Item = (u64, u64)> {
-    let disks = config.disks.iter().filter_map(|disk| match &disk.source {
-        DiskSource::Path(path) => Some(path.clone()),
-        DiskSource::Fd(number) => Some(format!("/proc/self/fd/{number}").into()),
-        DiskSource::Backend(_) => None,
-    });
-    disks
-        .chain([config.program.clone()])
-        .filter_map(|path| std::fs::metadata(path).ok())
-        .map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// All that is in a file of `/proc`, or nothing.

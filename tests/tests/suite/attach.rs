@@ -234,9 +234,10 @@ fn a_guest_that_computes_can_be_joined() {
 
 fn a_solo5_guest_can_be_joined() {
     let place = Place::new();
-    let guest = place.start(Run::hvt("wait"));
+    // It polls for 50 ms each time.
+    let guest = place.start(Run::hvt("poll").args(["50000000", "1000"]));
     let watching = place.attach().input_pipe().start();
-    watching.wait_for("waiting");
+    watching.wait_for("poll: ready 0 set 0x0");
     guest.signal(Signal::SIGTERM);
     let _ = guest.wait().status(143);
     let _ = watching.wait().status(0);

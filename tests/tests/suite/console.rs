@@ -3,7 +3,8 @@
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 use ukvm_abi::request::Status;
 use ukvm_tests::files::{self, noise};
@@ -24,6 +25,10 @@ ukvm_tests::tests! {
     a_full_device_is_an_error_for_the_guest;
     inherited_descriptors_keep_their_flags;
     what_a_guest_printed_before_a_fault_is_in_a_file;
+    nothing_as_a_console;
+    a_file_as_a_console;
+    a_file_that_cannot_be_a_console;
+    a_pseudo_terminal_as_a_console;
 }
 
 /// All bytes in all places, and more than a pipe holds.
@@ -187,4 +192,89 @@ fn what_a_guest_printed_before_a_fault_is_in_a_file() {
         let _ = Run::guest(guest).args([way]).stdout(file).finish().status(status);
         assert_eq!(std::fs::read(&output).expect("the output"), b"before");
     }
+}
+
+fn nothing_as_a_console() {
+    let run = || Run::guest("console-echo").options(["--console", "null"]);
+    let _ = run().args(["prompt"]).input("not this").finish().status(0).prints("").quietly();
+    let run = Run::guest("flood").args(["5000000"]).options(["--console", "null"]);
+    let _ = run.finish().status(0).prints("").quietly();
+}
+
+fn a_file_as_a_console() {
+    let directory = files::directory();
+    let output = directory.path().join("log");
+    let option = format!("file:{}", output.display());
+    for _ in 0..2 {
+        let run = Run::guest("status").option("--console", &option).args(["3", "print"]);
+        let _ = run.input("not this").finish().status(3).prints("").quietly();
+    }
+    assert_eq!(std::fs::read(&output).expect("the output"), b"the last wordsthe last words");
+    let run = Run::guest("flood").option("--console", &option).args(["5000000"]);
+    let _ = run.finish().status(0).quietly();
+    assert_eq!(std::fs::metadata(&output).expect("the output").len(), 28 + 5_000_000);
+    let run = Run::guest("write-error").options(["--console", "file:/dev/full"]);
+    let _ = run.finish().status(Status::NoSpace as i32);
+}
+
+fn a_file_that_cannot_be_a_console() {
+    let directory = files::directory();
+    let refused = |run: Run, path: &Path, status, words: &[&str]| {
+        let option = format!("file:{}", path.display());
+        let _ = run.option("--console", option).finish().refuses(status, words);
+    };
+    let (status, here) = (|| Run::guest("status"), directory.path());
+    refused(status(), &here.join("no/log"), 66, &["--console", "no/log", "directory"]);
+    refused(status(), here, 74, &["--console"]);
+    let fifo = here.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    refused(status(), &fifo, 74, &["nobody reads"]);
+    let disk = files::file(here, "disk", &[7; 4096]);
+    let run = Run::guest("disk").option("--disk", format!("data={}", disk.display()));
+    refused(run, &disk, 78, &["--console", "is the program or a disk"]);
+    assert_eq!(std::fs::read(&disk).expect("the disk"), [7; 4096]);
+    let _ = status().options(["--console", "tty"]).finish().refuses(64, &["--console", "stdio", "pty"]);
+    let run = status().options(["--console", "null", "--raw"]);
+    let _ = run.finish().refuses(64, &["--raw", "--console"]);
+}
+
+fn a_pseudo_terminal_as_a_console() {
+    let mut guest = Run::guest("console-echo").options(["--console", "pty"]).args(["prompt"]).start();
+    guest.wait_for_error("the console is /dev/pts/");
+    guest.wait_for_error("\n");
+    let said = guest.errors_so_far();
+    let path = said.trim_end().rsplit(' ').next().expect("a path");
+    let mut user = File::options().read(true).write(true).open(path).expect("the terminal");
+    let mut seen = [0; 2];
+    user.read_exact(&mut seen).expect("the prompt");
+    assert_eq!(&seen, b"? ");
+    user.write_all(b"\x03line\n\x04").expect("it takes keys");
+    let mut seen = [0; 8];
+    user.read_exact(&mut seen).expect("the answer");
+    assert_eq!(&seen, b"\x03line\r\n\x04");
+    // Nobody has it open, and the guest runs on.
+    drop(user);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(guest.is_running());
+    let mut user = File::options().read(true).write(true).open(path).expect("the terminal");
+    user.write_all(b"again").expect("it takes keys");
+    let mut seen = [0; 5];
+    user.read_exact(&mut seen).expect("the answer");
+    assert_eq!(&seen, b"again");
+    guest.signal(Signal::SIGTERM);
+    let _ = guest.wait().status(143).prints("");
+    // The last words wait a moment for who has it open.
+    let guest = Run::guest("shutdown").options(["--console", "pty"]).args(["obey"]).start();
+    guest.wait_for_error("\n");
+    let said = guest.errors_so_far();
+    let path = said.trim_end().rsplit(' ').next().expect("a path");
+    let mut user = File::open(path).expect("the terminal");
+    let mut seen = [0; 7];
+    user.read_exact(&mut seen).expect("the output");
+    assert_eq!(&seen, b"ready\r\n");
+    guest.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    user.read_exact(&mut seen).expect("the last words");
+    assert_eq!(&seen, b"asked\r\n");
+    let _ = guest.wait().status(7);
 }

@@ -3,6 +3,7 @@
 mod abi;
 mod arithmetic;
 mod aslr;
+mod attach;
 mod backpressure;
 mod bad_elf;
 mod block_paths;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         abi::TESTS,
         arithmetic::TESTS,
         aslr::TESTS,
+        attach::TESTS,
         backpressure::TESTS,
         bad_elf::TESTS,
         block_paths::TESTS,
