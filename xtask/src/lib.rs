@@ -6,4 +6,5 @@ pub mod demo;
 pub mod guests;
 pub mod hvt_guests;
 pub mod image;
+pub mod manual;
 pub mod monitor;

@@ -1,5 +1,6 @@
-//! `cargo guests`, `cargo demo`, `cargo xtask bench`, `cargo xtask image`.
+//! `cargo guests`, `cargo demo`, and what is under `cargo xtask` only.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -13,18 +14,27 @@ Commands under 'cargo xtask' only:
   bench ARGUMENTS
           build ukvm-bench with all that it measures, and run it: `bench --help`, or
           `bench all --markdown FILE` for every promise as JSON, HTML and a table
+  completions [DIR]
+          write the completions of ukvm-run for bash, zsh and fish to DIR, or target/completions
   image DIR -o FILE --format tar|fat [--size SIZE]
-          make a disk image of the files in DIR: `image --help`";
+          make a disk image of the files in DIR: `image --help`
+  man [DIR]
+          write the manual pages of ukvm-run to DIR, or target/man";
 
 /// The status where arguments make no sense: `EX_USAGE` of `sysexits.h`.
 const MISUSED: u8 = 64;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let directory = words.get(1).map(Path::new);
     let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
         [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
         [Some("bench"), ..] => xtask::bench::run(words.get(1..).unwrap_or_default()),
+        [Some("completions")] | [Some("completions"), _] => {
+            written(xtask::manual::write_completions(directory))
+        }
+        [Some("man")] | [Some("man"), _] => written(xtask::manual::write_pages(directory)),
         [Some("image"), ..] => xtask::image::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
@@ -42,6 +52,14 @@ fn main() -> ExitCode {
             if error.is::<xtask::image::UsageError>() { ExitCode::from(MISUSED) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Names the files that were written.
+fn written(files: anyhow::Result<Vec<PathBuf>>) -> anyhow::Result<()> {
+    for file in files? {
+        println!("{}", file.display());
+    }
+    Ok(())
 }
 
 fn guests() -> anyhow::Result<()> {

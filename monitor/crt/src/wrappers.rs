@@ -1,6 +1,6 @@
 //! Functions that are a system call each. Their manual pages in section 2 describe them.
 
-use crate::call::{checked, raw};
+use crate::call::{checked, error, raw};
 use libc::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int, c_long, c_uint, c_ulong, c_void, clockid_t,
     iovec, itimerspec, loff_t, mode_t, nfds_t, off_t, pid_t, pollfd, size_t, sockaddr, socklen_t, ssize_t,
@@ -145,6 +145,19 @@ unsafe extern "C" fn ppoll(
     let arguments = [files.addr(), count as usize, time.addr(), mask.addr(), SIGNAL_SET, 0];
     // SAFETY: the caller keeps the contract of the system call; `copy` outlives it.
     checked(unsafe { raw(libc::SYS_ppoll, arguments) }) as c_int
+}
+
+/// Gives an error's number itself, and leaves `errno` alone.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+unsafe extern "C" fn clock_nanosleep(
+    clock: clockid_t,
+    flags: c_int,
+    time: *const timespec,
+    left: *mut timespec,
+) -> c_int {
+    let arguments = [clock as usize, flags as usize, time.addr(), left.addr(), 0, 0];
+    // SAFETY: the caller keeps the contract of the system call.
+    error(unsafe { raw(libc::SYS_clock_nanosleep, arguments) }).unwrap_or(0)
 }
 
 /// The kernel has numbers of 32 bits for timers; a `timer_t` holds one.

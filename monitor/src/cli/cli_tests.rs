@@ -233,7 +233,8 @@ fn attach_is_an_action_as_the_first_word_only() {
     assert_eq!(config(&["app.elf", "attach"]).arguments, ["attach"]);
     refused(&["attach"], "the socket is missing; write ukvm-run attach PATH, or see ukvm-run --help");
     refused(&["attach", "--mem", "1"], "unknown option --mem; see ukvm-run --help");
-    assert_eq!(command(&["attach", "a", "b"]).unwrap_err().kind(), ErrorKind::Usage);
+    refused(&["attach", "a", "b"], "'b' is a word too many; see ukvm-run --help");
+    refused(&["attach", ""], "<PATH>: the path is empty; name a file");
     let Ok(Command::Print(help)) = command(&["attach", "--help"]) else { panic!() };
     assert!(help.contains("Usage: ukvm-run attach PATH") && help.contains("Ctrl-]"), "{help}");
     assert!(help.lines().all(|line| line.len() <= 100), "{help}");

@@ -12,6 +12,9 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     // Behind the name of an option comes that of its value.
     let name = option.split_whitespace().next().unwrap_or(&option);
     match error.kind() {
+        ErrorKind::UnknownArgument if !option.starts_with('-') => {
+            format!("'{option}' is a word too many; {SEE_HELP}")
+        }
         ErrorKind::UnknownArgument => match context(error, ContextKind::SuggestedArg) {
             Some(suggestion) => format!("unknown option {option}; did you mean {suggestion}"),
             None => format!("unknown option {option}; {SEE_HELP}"),

@@ -9,6 +9,7 @@ mod bad_elf;
 mod block_paths;
 mod clock;
 mod concurrency;
+mod config_file;
 mod console;
 mod crowd;
 mod disk;
@@ -24,6 +25,7 @@ mod kvm;
 mod lease;
 mod lifecycle;
 mod manifest;
+mod manual;
 mod memory;
 mod names;
 mod net;
@@ -54,6 +56,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         block_paths::TESTS,
         clock::TESTS,
         concurrency::TESTS,
+        config_file::TESTS,
         console::TESTS,
         crowd::TESTS,
         disk::TESTS,
@@ -69,6 +72,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         lease::TESTS,
         lifecycle::TESTS,
         manifest::TESTS,
+        manual::TESTS,
         memory::TESTS,
         names::TESTS,
         net::TESTS,
