@@ -14,6 +14,10 @@ const ARCHIVE_MAGIC: &[u8] = b"!<arch>\n";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // A process of Linux has a C library.
+    if env::var_os("CARGO_FEATURE_HOSTED").is_some() {
+        return;
+    }
     let directory = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     for library in LIBRARIES {
         fs::write(Path::new(&directory).join(format!("lib{library}.a")), ARCHIVE_MAGIC)

@@ -1,6 +1,7 @@
 //! The first instruction, and what the monitor says there.
 
 use crate::local::Local;
+#[cfg(not(feature = "hosted"))]
 use crate::time::counter;
 use crate::{doorbell, ring};
 use core::slice;
@@ -20,10 +21,23 @@ unsafe extern "Rust" {
 /// # Safety
 ///
 /// For the monitor only, once.
+#[cfg(not(feature = "hosted"))]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.startup.ukvm")]
 unsafe extern "C" fn _start(boot_info: &'static BootInfo) -> ! {
     let time = counter();
+    // SAFETY: it is the monitor's, and this is the only call.
+    unsafe { begin(boot_info, time) }
+}
+
+/// Runs the program, which the monitor has started at `time`.
+///
+/// # Safety
+///
+/// `boot_info` is the monitor's, and this is the only call.
+#[unsafe(link_section = ".text.startup.ukvm")]
+#[inline(always)]
+pub(crate) unsafe fn begin(boot_info: &'static BootInfo, time: u64) -> ! {
     assert!(
         boot_info.size as usize >= size_of::<BootInfo>(),
         "the monitor's boot information is shorter than ABI version 1 has it"

@@ -20,15 +20,22 @@
 //! 3. [`task`] and [`time`]: who runs next, and sleeping in the monitor when nobody can.
 //! 4. [`console`], [`block`], `net`, [`entropy`], [`shutdown`]: what the monitor offers, each on the ring.
 //! 5. [`program!`] and [`Termination`]: how it starts and ends.
+//!
+//! With the feature `hosted` the program is a process of Linux: the first layer is then the standard library and the C library, a
+//! doorbell is a call into the monitor, which is linked in, and all else is the same.
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "hosted")]
+extern crate std;
 
 pub use ukvm_abi as abi;
 // Copying, filling and comparing memory, which compilers call without being asked.
+#[cfg(not(feature = "hosted"))]
 use ukvm_mem as _;
 
 pub mod block;
+#[cfg(not(feature = "hosted"))]
 mod c_library;
 pub mod console;
 mod critical_section;
@@ -37,7 +44,10 @@ mod doorbell;
 pub mod entropy;
 mod entry;
 mod executor;
+#[cfg(not(feature = "hosted"))]
 mod heap;
+#[cfg(feature = "hosted")]
+mod hosted;
 #[cfg(feature = "http")]
 pub mod http;
 mod local;

@@ -1,8 +1,10 @@
 //! The end of a guest that found its own state impossible.
 
-use crate::{console, doorbell, heap, ring};
-use core::fmt::{self, Write};
-use core::panic::PanicInfo;
+#[cfg(not(feature = "hosted"))]
+use crate::heap;
+use crate::{console, doorbell, ring};
+use core::fmt::{self, Display, Write};
+use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ukvm_abi::doorbell::Function;
 use ukvm_abi::ring::PANIC_MAX;
@@ -38,17 +40,30 @@ impl Write for &Message {
     }
 }
 
+#[cfg(not(feature = "hosted"))]
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    end(info.location(), &info.message())
+}
+
+/// Has the standard library's panics end as those of a guest do.
+#[cfg(feature = "hosted")]
+pub(crate) fn hook() {
+    std::panic::set_hook(alloc::boxed::Box::new(|info| {
+        end(info.location(), &info.payload_as_str().unwrap_or("a panic without a message"))
+    }));
+}
+
+fn end(place: Option<&Location<'_>>, message: &dyn Display) -> ! {
     static PANICKING: AtomicBool = AtomicBool::new(false);
     if PANICKING.swap(true, Ordering::Relaxed) {
         // Its message may be what panics: the place must do. A full buffer is no error here, nor below.
-        let _ = match info.location() {
+        let _ = match place {
             Some(place) => write!(&MESSAGE, "; then a panic while panicking at {place}"),
             None => (&MESSAGE).write_str("; then a panic while panicking"),
         };
     } else {
-        let _ = describe(info);
+        let _ = describe(place, message);
         console::drain();
     }
     ring::state_panic(MESSAGE.address() as u64, MESSAGE.length() as u64);
@@ -56,10 +71,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 }
 
 /// The place comes first: it is short, and a long message is cut off.
-fn describe(info: &PanicInfo<'_>) -> fmt::Result {
-    let message = info.message();
-    match info.location() {
+fn describe(place: Option<&Location<'_>>, message: &dyn Display) -> fmt::Result {
+    match place {
         // Where the standard library gives up on an allocation, it knows neither a place in the program nor a way out.
+        #[cfg(not(feature = "hosted"))]
         Some(place) if place.file().ends_with("alloc/src/alloc.rs") && heap::is_exhausted() => {
             write!(&MESSAGE, "out of memory: {message}, give the guest more with `--mem`")
         }
@@ -69,12 +84,14 @@ fn describe(info: &PanicInfo<'_>) -> fmt::Result {
 }
 
 /// The personality routine that precompiled crates refer to. Nothing unwinds, so nothing calls it.
+#[cfg(not(feature = "hosted"))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {
     doorbell::end(Function::Panic, 0)
 }
 
 /// As [`rust_eh_personality`].
+#[cfg(not(feature = "hosted"))]
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() {
     doorbell::end(Function::Panic, 0)

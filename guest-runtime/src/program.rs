@@ -92,6 +92,27 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
+/// Gives the note to the one who serves a process: a unikernel's is read in its file. For [`program!`](crate::program).
+#[cfg(feature = "hosted")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! hand_over_note {
+    ($note:ident) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn ukvm_runtime_program_macro_note() -> &'static [u8] {
+            &$note.0
+        }
+    };
+}
+
+/// As above: there is nobody to give it to.
+#[cfg(not(feature = "hosted"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! hand_over_note {
+    ($note:ident) => {};
+}
+
 /// Declares the program: its `main`, an `async fn` without arguments that returns a [`Termination`], and what it needs.
 ///
 /// ```ignore
@@ -132,6 +153,7 @@ macro_rules! program {
             #[unsafe(link_section = ".note.ukvm")]
             static UKVM_NOTE: $crate::program::Note<UKVM_NOTE_SIZE> =
                 $crate::program::Note($crate::abi::note::encode(&UKVM_MANIFEST));
+            $crate::hand_over_note!(UKVM_NOTE);
 
             #[unsafe(no_mangle)]
             #[unsafe(link_section = ".text.startup.ukvm")]

@@ -9,19 +9,24 @@
 //! 4. [`vm`] puts these together with a [`vcpu`] and the [`device`]s, in one readable sequence, and runs.
 //! 5. [`abi`] serves what the guest asks for, [`clock`] tells it the time, [`interrupt`] what comes from outside; [`fault`]
 //!    explains what it did wrong.
-//! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`report`] writes it down,
-//!    [`stderr`] tells it.
+//! 6. [`outcome`] says how it ended, [`observe`] what was seen on the way; [`conclusion`] has [`report`] write it down and
+//!    [`stderr`] tell it.
+//!
+//! [`hosted`] is a shorter way, for a program that is linked with this library and runs in its process, without KVM.
 
 pub mod abi;
 pub mod attach;
 pub mod bind;
 pub mod cli;
 pub mod clock;
+pub mod conclusion;
 pub mod config;
 pub mod device;
 pub mod elf;
 pub mod error;
 pub mod fault;
+mod guest;
+pub mod hosted;
 pub mod inspect;
 pub mod interrupt;
 pub mod kvm;

@@ -16,6 +16,8 @@ use vm_memory::{Bytes, VolatileMemory, VolatileSlice};
 pub const PAGE: u64 = 4096;
 /// Bytes of a large page.
 pub const LARGE_PAGE: u64 = 2 << 20;
+/// What a Linux process has on x86-64 ends below this address (Linux, `Documentation/arch/x86/x86_64/mm.rst`).
+pub(crate) const PROCESS_END: u64 = 1 << 47;
 
 /// Memory that the guest sees, from guest-physical address 0 on.
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub struct Memory {
     base: *mut u8,
     size: usize,
     file_pages: Vec<FilePages>,
-    _mapping: Arc<Mapping>,
+    /// What it lies in; none where it is the whole process.
+    _mapping: Option<Arc<Mapping>>,
 }
 
 /// Pages that are a file's, as far as nobody has written to them.
@@ -131,8 +134,16 @@ impl Memory {
         let mapping = Arc::new(Mapping { start, length });
         // Large pages need host and guest address alike modulo 2 MiB.
         let base = start.wrapping_add(start.align_offset(LARGE_PAGE as usize));
-        let part = |base, size| Self { base, size, file_pages: Vec::new(), _mapping: Arc::clone(&mapping) };
+        let part =
+            |base, size| Self { base, size, file_pages: Vec::new(), _mapping: Some(Arc::clone(&mapping)) };
         Ok((part(base, size), part(base.wrapping_add(size), tail)))
+    }
+
+    /// All of this process's memory, at its own addresses, for a program that runs in this very process and says itself where its
+    /// buffers are: nothing of it may be touched but what such a program names.
+    pub(crate) fn of_this_process() -> Self {
+        let base = std::ptr::with_exposed_provenance_mut(0);
+        Self { base, size: PROCESS_END as usize, file_pages: Vec::new(), _mapping: None }
     }
 
     /// Has the host back `range`, guest-physical addresses in whole pages, in one go, which costs a third less than touches one by

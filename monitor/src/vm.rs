@@ -1,20 +1,20 @@
 //! A guest from its file to its end: the one place where everything is put together.
 
+use crate::abi::Stop;
 use crate::abi::setup::{self, Counter, Host, Setup};
-use crate::abi::{Abi, Stop};
 use crate::clock::counter_offset;
 use crate::config::{Config, ConsoleConfig};
 use crate::device::console::Console;
 use crate::device::open::Described;
 use crate::error::{Error, ErrorKind, host, no_kvm};
 use crate::fault::{Fault, FaultReport, Registers};
-use crate::interrupt::{Interrupts, Timer, Watch};
+use crate::guest::Guest;
+use crate::interrupt::{Interrupts, Watch};
 use crate::kvm;
 use crate::layout;
 use crate::memory::{Memory, PAGE};
-use crate::observe::counts::ExitCounts;
+use crate::observe::Placement;
 use crate::observe::timeline::Timeline;
-use crate::observe::{DeviceObservations, Observations, Placement};
 use crate::outcome::{Cause, Outcome};
 use crate::paging::Tables;
 use crate::random::Random;
@@ -44,13 +44,8 @@ pub struct Vm {
     tables: Tables,
     /// With the mapped disks.
     setup: Box<dyn Setup>,
-    abi: Box<dyn Abi>,
+    guest: Guest,
     timeout: Option<Duration>,
-    exits: ExitCounts,
-    timeline: Timeline,
-    placement: Placement,
-    /// The names of the devices by handle less 1.
-    devices: Vec<(DeviceKind, String)>,
 }
 
 impl Vm {
@@ -120,23 +115,10 @@ impl Vm {
         if config.verbose {
             describe(setup.as_ref(), &placement);
         }
-        let names =
-            setup.manifest().devices.iter().map(|device| (device.kind, device.name.clone())).collect();
+        let guest = Guest::new(abi, setup.manifest(), timeline, placement);
         // ---- All is acquired. From here on nothing is opened, mapped or spawned; docs/architecture.md lists what stays
         // lazy: two timers, and the symbols of a fault report, which come from the open ELF file.
-        Ok(Self {
-            _watch: watch,
-            vcpu,
-            _vm: vm,
-            tables,
-            abi,
-            setup,
-            timeout: config.timeout,
-            exits: ExitCounts::default(),
-            timeline,
-            placement,
-            devices: names,
-        })
+        Ok(Self { _watch: watch, vcpu, _vm: vm, tables, guest, setup, timeout: config.timeout })
     }
 
     /// Runs the guest to its end.
@@ -146,56 +128,22 @@ impl Vm {
             Stop::Ended(cause) => cause,
             Stop::Fault(fault) => Cause::Fault(Box::new(self.explain(fault))),
         };
-        let cause = self.drain(cause);
-        self.timeline.mark("ended");
-        self.abi.first_output().into_iter().for_each(|time| self.timeline.insert("first byte", time));
-        let (console, counters) = self.abi.counters();
-        let devices = self.devices.into_iter().zip(counters).filter_map(|((kind, name), counters)| {
-            Some(DeviceObservations { kind, name, counters: counters? })
-        });
-        Outcome {
-            cause,
-            observations: Observations {
-                timeline: self.timeline,
-                exits: self.exits,
-                console,
-                devices: devices.collect(),
-                placement: self.placement,
-            },
-        }
-    }
-
-    /// Lets the last output of a guest that has ended of itself get to its reader. If it does not, an exit was not all that the
-    /// guest wanted; a panic or a fault remains what is to be told.
-    fn drain(&mut self, cause: Cause) -> Cause {
-        match cause {
-            Cause::Exit(_) => match self.abi.drain() {
-                Err(Stop::Ended(instead)) => instead,
-                _ => cause,
-            },
-            Cause::Panic(_) | Cause::Fault(_) => {
-                let _ = self.abi.drain();
-                cause
-            }
-            _ => cause,
-        }
+        self.guest.end(cause)
     }
 
     fn run_to_stop(&mut self) -> Stop {
         // Deadlines are kept all the same where this is refused, only later.
         let _ = sleep_exactly();
-        if let Some(timeout) = self.timeout
-            && let Err(error) = self.abi.interrupts().arm(Timer::Timeout, timeout)
-        {
-            return Stop::Ended(Cause::Failed(host("set the timer for --timeout", &error)));
+        if let Err(stop) = self.guest.arm(self.timeout) {
+            return stop;
         }
         let mut first = true;
         loop {
             let exit = self.vcpu.run();
             if std::mem::take(&mut first) {
-                self.timeline.mark("first exit");
-                for (step, time) in ["guest entry", "main"].into_iter().zip(self.abi.begin_times()) {
-                    time.into_iter().for_each(|time| self.timeline.insert(step, time));
+                self.guest.timeline.mark("first exit");
+                for (step, time) in ["guest entry", "main"].into_iter().zip(self.guest.abi.begin_times()) {
+                    time.into_iter().for_each(|time| self.guest.timeline.insert(step, time));
                 }
             }
             let exit = match exit {
@@ -213,22 +161,22 @@ impl Vm {
         Err(Stop::Fault(match exit {
             Exit::Out { port, width, value } => {
                 self.vcpu.tell_registers(false);
-                return self.abi.out(port, width, value, &mut self.exits);
+                return self.guest.out(port, width, value);
             }
             Exit::Interrupted => {
-                self.exits.interrupted += 1;
-                return self.abi.interrupted();
+                self.guest.exits.interrupted += 1;
+                return self.guest.abi.interrupted();
             }
             Exit::Exception(vector) => {
-                self.exits.exception += 1;
-                return self.abi.exception(vector, &mut self.vcpu, &self.tables);
+                self.guest.exits.exception += 1;
+                return self.guest.abi.exception(vector, &mut self.vcpu, &self.tables);
             }
             Exit::Port { port, width, write } => {
-                self.exits.port += 1;
+                self.guest.exits.port += 1;
                 Fault::Port { port, width, write }
             }
             Exit::Physical { gpa, write } => {
-                self.exits.mmio += 1;
+                self.guest.exits.mmio += 1;
                 match self.lost_at(gpa) {
                     // KVM has emulated the instruction, and found nothing to read.
                     Some(fault) if !write => fault,
@@ -236,7 +184,7 @@ impl Vm {
                 }
             }
             Exit::Unbacked { gpa } => {
-                self.exits.mmio += 1;
+                self.guest.exits.mmio += 1;
                 let lost = gpa.map_or_else(|| self.lost_in_registers(), |gpa| self.lost_at(gpa));
                 lost.ok_or_else(|| {
                     let error = io::Error::from_raw_os_error(libc::EFAULT);
@@ -244,7 +192,7 @@ impl Vm {
                 })?
             }
             Exit::TripleFault | Exit::Halted | Exit::Internal { .. } => {
-                self.exits.other += 1;
+                self.guest.exits.other += 1;
                 match exit {
                     Exit::TripleFault => Fault::TripleFault,
                     // It found no instruction.
@@ -258,12 +206,12 @@ impl Vm {
 
     /// Whether pages of the program that are the file's are there no more.
     fn program_was_lost(&self) -> bool {
-        self.abi.guest().1.has_file_pages() && self.setup.was_cut()
+        self.guest.abi.guest().1.has_file_pages() && self.setup.was_cut()
     }
 
     /// The fault of a guest that was to read this guest-physical address, and for which the host has no bytes there: it is a file's.
     fn lost_at(&self, gpa: u64) -> Option<Fault> {
-        let (layout, memory) = self.abi.guest();
+        let (layout, memory) = self.guest.abi.guest();
         if memory.is_file_page(gpa) {
             return Some(Fault::Program);
         }
@@ -279,7 +227,7 @@ impl Vm {
         let (general, _) = self.vcpu.registers().ok()?;
         let kvm_regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15, .. } =
             general;
-        let slide = self.abi.guest().0.slide;
+        let slide = self.guest.abi.guest().0.slide;
         [rsi, rax, rbx, rcx, rdx, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15]
             .into_iter()
             .find_map(|address| self.lost_at(address.wrapping_sub(slide)))
@@ -298,15 +246,15 @@ impl Vm {
             Fault::Privileged { vector, .. } | Fault::Halted { vector } => (fault, of_exception(vector)),
             fault => (fault, Registers { general, cr2: system.cr2 }),
         };
-        let (layout, memory) = self.abi.guest();
+        let (layout, memory) = self.guest.abi.guest();
         let symbols = self.setup.symbols();
-        let name = |device: usize| Some(self.devices.get(device)?.1.clone());
+        let name = |device: usize| Some(self.guest.devices.get(device)?.1.clone());
         FaultReport::new(fault, registers, layout, memory, name, |address| symbols.find(address))
     }
 }
 
 /// Guest memory in bytes: what is wanted, in whole pages, if it is no less than the program needs and the host has it.
-fn possible_size(size: u64, least: u64, host: u64) -> Result<u64, Error> {
+pub(crate) fn possible_size(size: u64, least: u64, host: u64) -> Result<u64, Error> {
     let fail = |message: String| Err(Error::new(ErrorKind::BadConfig, message));
     if least > host {
         return fail(format!(
@@ -334,7 +282,7 @@ fn possible_size(size: u64, least: u64, host: u64) -> Result<u64, Error> {
 }
 
 /// Checks that the console's output is not written to what the guest needs.
-fn check_console(config: &Config) -> Result<(), Error> {
+pub(crate) fn check_console(config: &Config) -> Result<(), Error> {
     match &config.console {
         ConsoleConfig::File(path) if std::fs::metadata(path).is_ok_and(|file| config.needs(&file)) => {
             Err(Error::new(
@@ -350,7 +298,7 @@ fn check_console(config: &Config) -> Result<(), Error> {
 }
 
 /// The host's memory and swap in bytes.
-fn host_memory() -> u64 {
+pub(crate) fn host_memory() -> u64 {
     // SAFETY: a sysinfo of zeroes is a valid value of it.
     let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
     // SAFETY: `info` is live; the call fails for a bad pointer only.

@@ -1,7 +1,8 @@
 //! The monitor and the guests that are tested.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
+use xtask::cargo::Executable;
 
 /// Where they are.
 #[derive(Clone, Debug)]
@@ -56,4 +57,18 @@ pub fn guest(name: &str) -> PathBuf {
 #[must_use]
 pub fn hvt_guest(name: &str) -> PathBuf {
     artifacts().hvt_guests.join(format!("{name}.hvt"))
+}
+
+/// An example as a process of this system. All are built when one is first asked for.
+///
+/// # Panics
+///
+/// Where they cannot be built, or there is none of this name.
+#[must_use]
+pub fn hosted(name: &str) -> PathBuf {
+    static BUILT: LazyLock<Vec<Executable>> = LazyLock::new(|| {
+        xtask::hosted::build(None).unwrap_or_else(|error| panic!("building the hosted examples: {error:#}"))
+    });
+    let program = BUILT.iter().find(|program| program.name == name);
+    program.unwrap_or_else(|| panic!("there is no example {name}")).path.clone()
 }

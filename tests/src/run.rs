@@ -1,6 +1,7 @@
 //! A monitor with a guest as a child process, and what came out of it.
 
-use crate::artifacts::{artifacts, guest, hvt_guest};
+use crate::artifacts::{artifacts, guest, hosted, hvt_guest};
+use crate::files::program;
 use crate::suite::patience;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -50,6 +51,14 @@ impl Run {
     #[must_use]
     pub fn hvt(name: &str) -> Self {
         Self::elf(hvt_guest(name))
+    }
+
+    /// The example `name` as a process of this system, watched by valgrind, which makes an error of memory the status 99.
+    #[must_use]
+    pub fn hosted(name: &str) -> Self {
+        let valgrind = program("valgrind").unwrap_or_else(|| panic!("valgrind is not installed"));
+        let options = ["--quiet".into(), "--error-exitcode=99".into(), hosted(name).into_os_string()];
+        Self::bare().monitor(&valgrind).options(options)
     }
 
     /// `ukvm-run` with any file as its program.

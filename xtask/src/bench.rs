@@ -31,7 +31,7 @@ pub fn assemble() -> Result<PathBuf> {
     let monitor = crate::monitor::build()?;
     let bench = crate::monitor::build_program("ukvm-bench", "ukvm-bench")?;
     let guests = crate::guests::build()?;
-    let floors = cargo::build(&cargo::root().join("tests/floors"), &["--release"])?;
+    let floors = cargo::build(&cargo::root().join("tests/floors"), &["--release"], &[])?;
     let directory = cargo::target_directory().join("bench");
     fs::create_dir_all(&directory).with_context(|| format!("{} cannot be created", directory.display()))?;
     let wanted = guests.iter().filter(|guest| GUESTS.iter().any(|name| guest.ends_with(name)));

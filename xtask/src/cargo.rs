@@ -36,8 +36,8 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
-/// Builds in `directory` with `arguments` behind `cargo build`, and gives the programs in the order of their names.
-/// Messages of the compiler go to standard error.
+/// Builds in `directory` with `arguments` behind `cargo build` and `environment`, and gives the programs in the order of their
+/// names. Messages of the compiler go to standard error.
 ///
 /// The nested cargo sees nothing of what the outer one, or the user for the outer one, has set in the environment but
 /// where to find toolchains and registries: flags for host programs must not reach the guests.
@@ -45,7 +45,7 @@ pub struct Executable {
 /// # Errors
 ///
 /// Where cargo cannot be started or fails.
-pub fn build(directory: &Path, arguments: &[&str]) -> Result<Vec<Executable>> {
+pub fn build(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Executable>> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(&cargo);
     command
@@ -57,6 +57,7 @@ pub fn build(directory: &Path, arguments: &[&str]) -> Result<Vec<Executable>> {
     for name in std::env::vars_os().map(|(name, _)| name).filter(is_for_the_outer_cargo) {
         command.env_remove(name);
     }
+    command.envs(environment.iter().copied());
     let output = command.output().with_context(|| format!("{} cannot be started", cargo.display()))?;
     if !output.status.success() {
         bail!("cargo build {} in {} failed", arguments.join(" "), directory.display());

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// code that does so came in by a dependency that was built for Linux.
 pub fn build() -> Result<Vec<PathBuf>> {
     let programs =
-        cargo::build(&cargo::root().join("guest-runtime"), &["--release", "--workspace", "--bins"])?;
+        cargo::build(&cargo::root().join("guest-runtime"), &["--release", "--workspace", "--bins"], &[])?;
     let directory = directory();
     fs::create_dir_all(&directory).with_context(|| format!("{} cannot be created", directory.display()))?;
     let mut built: BTreeMap<PathBuf, Executable> = BTreeMap::new();

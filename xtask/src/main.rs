@@ -1,4 +1,4 @@
-//! `cargo guests`, `cargo demo`, and what is under `cargo xtask` only.
+//! `cargo guests`, `cargo demo`, and what `cargo xtask` has besides.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,10 @@ Commands under 'cargo xtask' only:
   image DIR -o FILE --format tar|fat [--size SIZE]
           make a disk image of the files in DIR: `image --help`
   man [DIR]
-          write the manual pages of ukvm-run to DIR, or target/man";
+          write the manual pages of ukvm-run to DIR, or target/man
+  run [--hosted] NAME [OPTIONS] [-- ARGUMENTS]
+          build the example unikernel NAME and run it with the OPTIONS of ukvm-run;
+          with --hosted as a process of this system, without KVM, for debuggers and sanitizers";
 
 /// The status where arguments make no sense: `EX_USAGE` of `sysexits.h`.
 const MISUSED: u8 = 64;
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         }
         [Some("man")] | [Some("man"), _] => written(xtask::manual::write_pages(directory)),
         [Some("image"), ..] => xtask::image::run(words.get(1..).unwrap_or_default()),
+        [Some("run"), ..] => xtask::run::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            if error.is::<xtask::image::UsageError>() { ExitCode::from(MISUSED) } else { ExitCode::FAILURE }
+            if error.is::<xtask::UsageError>() { ExitCode::from(MISUSED) } else { ExitCode::FAILURE }
         }
     }
 }

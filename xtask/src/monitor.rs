@@ -23,7 +23,7 @@ pub fn build_program(package: &str, name: &str) -> Result<PathBuf> {
     let target =
         target.to_str().context("the path of the target directory is not Unicode; move the repository")?;
     let arguments = ["--release", "--package", package, "--bin", name, "--target-dir", target];
-    let programs = cargo::build(cargo::root(), &arguments)?;
+    let programs = cargo::build(cargo::root(), &arguments, &[])?;
     let program = programs.into_iter().find(|program| program.name == name);
     Ok(program.with_context(|| format!("cargo built no {name}"))?.path)
 }

@@ -20,6 +20,7 @@ use crate::device;
 use crate::ring::Operation;
 use alloc::sync::Arc;
 use core::fmt;
+#[cfg(feature = "storage")]
 pub(crate) use mapping::LARGE;
 use mapping::Mapping;
 use ukvm_abi::boot_info::{DEVICE_READ_ONLY, DeviceInfo};

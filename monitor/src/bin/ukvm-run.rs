@@ -1,17 +1,15 @@
 //! `ukvm-run`: runs a unikernel in a KVM virtual machine of its own.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 use ukvm::attach::attach;
 use ukvm::cli::{self, Command, solo5, solo5_words};
+use ukvm::conclusion::{Conclusion, print};
 use ukvm::config::Config;
-use ukvm::error::{Error, ErrorKind};
+use ukvm::error::Error;
 use ukvm::inspect::inspect;
-use ukvm::outcome::Cause;
-use ukvm::report::{self, Report, ReportFile};
-use ukvm::stderr::{PATIENCE, call_program, print_briefly, say, say_briefly};
+use ukvm::stderr::{call_program, print_briefly, say, say_briefly};
 use ukvm::vm::Vm;
 
 // The start of the process, and what the standard library asks of a C library.
@@ -38,31 +36,8 @@ fn main() -> ExitCode {
 
 /// Runs a guest, writes the report where one is wanted, and gives the exit status.
 fn run(config: Config, report: Option<&Path>) -> Result<u8, Error> {
-    let mut file = report.map(|path| ReportFile::create(path, &config)).transpose()?;
-    let (program, verbose) = (config.program.clone(), config.verbose);
-    // What is left of the whole time is also all that a reader of what follows has.
-    let until = config.timeout.and_then(|timeout| config.started.checked_add(timeout));
-    let result = Vm::new(config).map(Vm::run);
-    let until = until.map(|until| until.max(Instant::now() + PATIENCE));
-    // First what waits for nobody.
-    let written = file.as_mut().map_or(Ok(()), |file| {
-        file.write(match &result {
-            Ok(outcome) => Report::of_run(&program, outcome),
-            Err(error) => Report::of_error(&program, error),
-        })
-    });
-    if let Ok(outcome) = &result {
-        tell(&outcome.cause, until);
-        if verbose {
-            let steps = report::timeline(&outcome.observations);
-            say(&format_args!("the time of each step:\n{}", steps.trim_end()), until);
-        }
-    }
-    // Whatever becomes of the report, the status is that of the guest.
-    if let Err(error) = written {
-        say(&error, until);
-    }
-    result.map(|outcome| outcome.cause.status())
+    let conclusion = Conclusion::new(&config, report)?;
+    conclusion.draw(Vm::new(config).map(Vm::run))
 }
 
 /// Does as `solo5-hvt` does. Its messages are read by programs, and none of them is waited for long.
@@ -93,29 +68,5 @@ fn run_as_solo5(started: Instant) -> u8 {
             say_briefly(&solo5_words::failure(&error));
             solo5::FAILED
         }
-    }
-}
-
-/// Says why the guest ended where its own output can't.
-fn tell(cause: &Cause, until: Option<Instant>) {
-    match cause {
-        Cause::Panic(message) => say(&format_args!("guest panic: {message}"), until),
-        Cause::Fault(report) => say(report, until),
-        Cause::Timeout => say(&"the guest has run for as long as --timeout permits and was ended", until),
-        Cause::Failed(error) => say(error, until),
-        // The first says itself what it has to say, the second was wanted, and of the third nobody wants to hear.
-        Cause::Exit(_) | Cause::Signal(_) | Cause::OutputClosed => {}
-    }
-}
-
-/// Prints what was asked for on standard output.
-fn print(text: &str) -> Result<u8, Error> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        // A reader such as `head` has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
-            ErrorKind::HostIo,
-            format!("standard output cannot be written ({error}); direct it to where there is room"),
-        )),
-        _ => Ok(0),
     }
 }

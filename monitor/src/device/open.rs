@@ -5,7 +5,7 @@ use super::block::mapping::{MOST_MAPPED, MOST_MEMORY};
 use super::block::{Block, Mapping, Worker};
 use super::net::Net;
 use crate::bind::Binding;
-use crate::elf::{Declared, Image};
+use crate::elf::{Declared, Manifest};
 use crate::error::Error;
 use crate::stderr::say_briefly;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub(crate) fn warn(net: &Net) {
 ///
 /// A sentence about the first that cannot be opened.
 pub fn open_devices(
-    image: &Image,
+    manifest: &Manifest,
     bindings: Vec<Binding>,
     memory: u64,
 ) -> Result<Opened<Option<Box<dyn Device>>>, Error> {
@@ -93,7 +93,7 @@ pub fn open_devices(
     let mut room = if memory <= MOST_MEMORY { MOST_MAPPED } else { 0 };
     // One worker thread serves all disks; a guest without a disk has none.
     let mut worker = None;
-    for (declared, binding) in image.manifest().devices.iter().zip(bindings) {
+    for (declared, binding) in manifest.devices.iter().zip(bindings) {
         let mut info = present(declared);
         let (mut mapping, mut way) = (None, "");
         opened.devices.push(match binding {

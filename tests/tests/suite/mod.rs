@@ -16,6 +16,7 @@ mod disk;
 mod documentation;
 mod exit_status;
 mod faults;
+mod hosted;
 mod hvt;
 mod hvt_devices;
 mod hvt_elf;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         documentation::TESTS,
         exit_status::TESTS,
         faults::TESTS,
+        hosted::TESTS,
         hvt::TESTS,
         hvt_devices::TESTS,
         hvt_elf::TESTS,

@@ -4,10 +4,10 @@ mod archive;
 mod fat;
 mod source;
 
+use crate::UsageError;
 use anyhow::{Context, Result, bail, ensure};
 use source::Item;
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -42,18 +42,6 @@ struct Options {
     output: PathBuf,
     format: Format,
 }
-
-/// Arguments that make no sense: what is wrong with them.
-#[derive(Debug)]
-pub struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 /// Makes the image that the arguments describe, and says what it is.
 ///

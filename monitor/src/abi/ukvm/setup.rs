@@ -53,6 +53,27 @@ impl Setup {
     }
 }
 
+/// Checks that the user asks for nothing that this ABI cannot tell its guests.
+///
+/// # Errors
+///
+/// A sentence about the first such option.
+pub(crate) fn check(config: &Config) -> Result<(), Error> {
+    let bad = |sentence| Err(Error::new(ErrorKind::BadConfig, sentence));
+    if config.net_ring != NetRing::Inside {
+        return bad("only Solo5 unikernels have a net ring: remove --net-ring or --no-net-ring");
+    }
+    if config.disks.iter().any(|disk| disk.block_size.is_some()) {
+        return bad("only disks of Solo5 unikernels have sectors of any size: remove ',sector=' from --disk");
+    }
+    Ok(())
+}
+
+/// Guest memory in bytes, given what the user says.
+pub(crate) fn memory_size(wanted: Option<u64>, manifest: &Manifest) -> u64 {
+    wanted.unwrap_or(DEFAULT_MEMORY.max(manifest.min_memory))
+}
+
 impl setup::Setup for Setup {
     fn manifest(&self) -> &Manifest {
         self.image.manifest()
@@ -82,24 +103,14 @@ impl setup::Setup for Setup {
     }
 
     fn check(&self, config: &Config) -> Result<(), Error> {
-        let bad = |sentence| Err(Error::new(ErrorKind::BadConfig, sentence));
         if config.as_solo5 {
             return Err(ElfError::new(&config.program, Defect::Solo5NoNote("ABI")).into());
         }
-        if config.net_ring != NetRing::Inside {
-            return bad("only Solo5 unikernels have a net ring: remove --net-ring or --no-net-ring");
-        }
-        if config.disks.iter().any(|disk| disk.block_size.is_some()) {
-            return bad(
-                "only disks of Solo5 unikernels have sectors of any size: remove ',sector=' from --disk",
-            );
-        }
-        Ok(())
+        check(config)
     }
 
     fn memory_size(&self, wanted: Option<u64>) -> Result<u64, Error> {
-        // No host has so much that this overflows.
-        Ok(wanted.unwrap_or(DEFAULT_MEMORY.max(self.manifest().min_memory)))
+        Ok(memory_size(wanted, self.manifest()))
     }
 
     fn open_devices(
@@ -109,7 +120,7 @@ impl setup::Setup for Setup {
         memory: u64,
     ) -> Result<(), Error> {
         let bindings = bind(self.image.manifest(), nets, disks)?;
-        self.opened = open_devices(&self.image, bindings, memory)?;
+        self.opened = open_devices(self.image.manifest(), bindings, memory)?;
         Ok(())
     }
 

@@ -1,0 +1,150 @@
+//! The examples as processes of this system, under valgrind: what they do is what the unikernels do.
+
+use nix::sys::signal::Signal;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+use ukvm_tests::client::{Reply, connect, wait_for_listener};
+use ukvm_tests::files::{self, call, noise};
+use ukvm_tests::network::{self, in_namespace};
+use ukvm_tests::run::{Run, Running};
+use ukvm_tests::site::{self, PEER};
+use ukvm_tests::suite::Need;
+
+ukvm_tests::tests! {
+    hello_says_so_and_ends .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
+    options_and_errors_are_those_of_the_monitor .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
+    blkcopy_copies .needs(&[Need::Program("valgrind"), Need::Program("cmp")]) .not_in_rig(NO_KVM);
+    echo_echoes .needs(&[Need::Program("valgrind"), Need::Network]) .not_in_rig(NO_KVM);
+    a_timeout_and_signals_end_it .needs(&[Need::Program("valgrind"), Need::Network]) .not_in_rig(NO_KVM);
+    static_site_serves_an_archive
+        .needs(&[Need::Program("valgrind"), Need::Program("tar"), Need::Program("curl"), Need::Network])
+        .not_in_rig(NO_KVM);
+    auth_service_lets_in_who_may
+        .needs(&[
+            Need::Program("valgrind"), Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Program("curl"),
+            Need::Network,
+        ])
+        .not_in_rig(NO_KVM);
+}
+
+const NO_KVM: &str = "it uses no KVM";
+const ADDRESSES: [&str; 4] = ["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"];
+
+/// An example that serves a network, under way.
+fn service(name: &str, options: &[&str], port: u16) -> Running {
+    network::make_tap_with_address("tap0");
+    let run = Run::hosted(name).option("--net", "tap0").options(options).args(ADDRESSES);
+    let guest = run.deadline(Duration::from_secs(300)).start();
+    wait_for_listener(PEER, port);
+    guest
+}
+
+/// Ends it as a service manager would; valgrind has found nothing.
+fn end(guest: Running) {
+    guest.signal(Signal::SIGTERM);
+    let _ = guest.wait().status(0).quietly();
+}
+
+fn hello_says_so_and_ends() {
+    Run::hosted("hello").finish().status(0).prints("hello, world\n").quietly();
+    Run::hosted("hello").args(["7"]).finish().status(7).prints("hello, world\n").quietly();
+}
+
+fn options_and_errors_are_those_of_the_monitor() {
+    let _ = Run::hosted("hello").option("--net", "tap0").finish().refuses(78, &["--net", "none"]);
+    let _ = Run::hosted("hello").options(["--no-such-option"]).finish().refuses(64, &["--no-such-option"]);
+    let _ = Run::hosted("echo").finish().refuses(78, &["--net"]);
+    let _ = Run::hosted("hello").option("--mem", "1000T").finish().refuses(78, &["--mem"]);
+    let directory = files::directory();
+    let report = directory.path().join("report.json");
+    let _ = Run::hosted("hello").option("--report", &report).args(["3"]).finish().status(3).quietly();
+    let report = std::fs::read_to_string(report).expect("a report");
+    assert!(report.contains("\"cause\": \"exit\"") && report.contains("\"guest_status\": 3"), "{report}");
+}
+
+fn blkcopy_copies() {
+    let directory = files::directory();
+    let source = files::file(directory.path(), "a.img", &noise(5, 4 << 20));
+    let target = files::sparse(directory.path(), "b.img", 4 << 20);
+    Run::hosted("blkcopy")
+        .option("--disk", format!("source={},ro", source.display()))
+        .option("--disk", format!("target={}", target.display()))
+        .deadline(Duration::from_secs(60))
+        .finish()
+        .status(0)
+        .quietly();
+    let _ = call("cmp", &[&source.display().to_string(), &target.display().to_string()]);
+    // An error of the program is one of the process.
+    let short = files::sparse(directory.path(), "c.img", 2 << 20);
+    let ended = Run::hosted("blkcopy")
+        .option("--disk", format!("source={},ro", source.display()))
+        .option("--disk", format!("target={}", short.display()))
+        .finish()
+        .status(1)
+        .quietly();
+    assert!(ended.text().contains("2097152"), "{}", ended.text());
+}
+
+fn echo_echoes() {
+    in_namespace(|| {
+        let guest = service("echo", &[], 7);
+        let sent = noise(6, 200_000);
+        let mut stream = connect(PEER, 7);
+        let mut writer = stream.try_clone().expect("a descriptor");
+        let mut received = Vec::new();
+        std::thread::scope(|scope| {
+            let _ = scope.spawn(|| {
+                writer.write_all(&sent).expect("the peer takes everything");
+                writer.shutdown(Shutdown::Write).expect("an end of the stream");
+            });
+            let _ = stream.read_to_end(&mut received).expect("the peer's answer");
+        });
+        assert!(received == sent, "{} bytes came back, or others", received.len());
+        end(guest);
+    });
+}
+
+fn a_timeout_and_signals_end_it() {
+    in_namespace(|| {
+        network::make_tap_with_address("tap0");
+        let waits = || Run::hosted("echo").option("--net", "tap0").args(ADDRESSES);
+        let _ = waits().option("--timeout", "3s").finish().status(124).says(&["--timeout"]);
+        let guest = waits().start();
+        wait_for_listener(PEER, 7);
+        guest.signal(Signal::SIGINT);
+        let _ = guest.wait().status(0).quietly();
+    });
+}
+
+fn static_site_serves_an_archive() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let large = noise(7, 3 << 20);
+        let pages: [(&str, &[u8]); 2] = [("index.html", b"<h1>Home</h1>\n"), ("large.bin", &large)];
+        site::tree(&directory.path().join("tree"), &pages);
+        let image = site::tar(directory.path(), &directory.path().join("tree"));
+        // Read-only: mapped, as a unikernel has it.
+        let guest = service("static-site", &["--disk", &format!("{},ro", image.display())], 80);
+        for (path, body) in [("/", &b"<h1>Home</h1>\n"[..]), ("/large.bin", &large)] {
+            let reply = Reply::of_curl(&[&format!("http://10.0.0.2{path}")]);
+            assert!(reply.status == 200 && reply.body == body, "{path}: {} bytes", reply.body.len());
+        }
+        let reply = Reply::of_curl(&["http://[fd00::2]/nothing"]);
+        assert_eq!(reply.status, 404);
+        end(guest);
+    });
+}
+
+fn auth_service_lets_in_who_may() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let image = files::fat_image(directory.path(), 8 << 20, &[("alice", b"wonderland")]);
+        let guest = service("auth-service", &["--disk", &format!("{},ro", image.display())], 80);
+        for (password, status) in [("wonderland", 200), ("guessed", 401)] {
+            let url = format!("http://10.0.0.2/?user=alice&password={password}");
+            assert_eq!(Reply::of_curl(&[&url]).status, status, "{password}");
+        }
+        end(guest);
+    });
+}
