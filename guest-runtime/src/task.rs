@@ -25,6 +25,13 @@ where
     Task(Some(task))
 }
 
+/// Runs the other tasks until `future` has ended, for code that cannot await: functions that somebody else's code calls.
+///
+/// `main`, or the task that calls this, stands still meanwhile, and so does all that waits for it.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    executor::block_on(future)
+}
+
 /// Lets all other tasks that can go on have a turn.
 pub async fn yield_now() {
     let mut yielded = false;

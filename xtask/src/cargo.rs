@@ -36,6 +36,17 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
+/// Builds the static library of `package`, which is in `directory`, optimised, and gives its file.
+///
+/// # Errors
+///
+/// Where cargo cannot be started or fails, or the package has no such library.
+pub fn build_static_library(directory: &Path, package: &str) -> Result<PathBuf> {
+    let messages = messages(directory, &["--release", "--package", package, "--lib"], &[])?;
+    let library = messages.lines().find_map(static_library);
+    library.with_context(|| format!("cargo built no static library of {package}"))
+}
+
 /// Builds in `directory` with `arguments` behind `cargo build` and `environment`, and gives the programs in the order of their
 /// names. Messages of the compiler go to standard error.
 ///
@@ -46,6 +57,14 @@ pub struct Executable {
 ///
 /// Where cargo cannot be started or fails.
 pub fn build(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Executable>> {
+    let messages = messages(directory, arguments, environment)?;
+    let mut programs: Vec<Executable> = messages.lines().filter_map(executable).collect();
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(programs)
+}
+
+/// What `cargo build` says in JSON, a message a line.
+fn messages(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(&cargo);
     command
@@ -62,10 +81,7 @@ pub fn build(directory: &Path, arguments: &[&str], environment: &[(&str, &str)])
     if !output.status.success() {
         bail!("cargo build {} in {} failed", arguments.join(" "), directory.display());
     }
-    let mut programs: Vec<Executable> =
-        String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect();
-    programs.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(programs)
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether an environment variable steers what cargo and rustc do, rather than where they find things.
@@ -86,6 +102,15 @@ fn is_for_the_outer_cargo(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     REMOVED.iter().any(|prefix| name.starts_with(prefix))
         && !KEPT.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The static library that a line of cargo's messages tells of.
+fn static_library(line: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let is_library = message.get("target")?.get("kind")?.as_array()?.iter().any(|kind| kind == "staticlib");
+    let files = message.get("filenames")?.as_array()?;
+    let file = files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".a"));
+    file.filter(|_| is_library).map(PathBuf::from)
 }
 
 /// The program that a line of cargo's messages tells of.
@@ -154,7 +179,10 @@ mod tests {
             Executable { name: "hello".into(), manifest: "/a/Cargo.toml".into(), path: "/t/hello".into() };
         assert_eq!(executable(program), Some(expected));
         let library = r#"{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"kind":["lib"],"name":"a"},"executable":null}"#;
-        for line in [library, r#"{"reason":"build-finished","success":true}"#, "", "nonsense"] {
+        let archive = r#"{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","target":{"kind":["staticlib"],"name":"c"},"filenames":["/t/libc.a"],"executable":null}"#;
+        assert_eq!(static_library(archive), Some("/t/libc.a".into()));
+        assert_eq!(static_library(library), None);
+        for line in [library, archive, r#"{"reason":"build-finished","success":true}"#, "", "nonsense"] {
             assert_eq!(executable(line), None);
         }
     }

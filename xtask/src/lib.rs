@@ -1,6 +1,7 @@
 //! What people do with this repository besides compiling it, as a library for the tests and a program for the shell.
 
 pub mod bench;
+pub mod c;
 pub mod cargo;
 pub mod demo;
 pub mod guests;

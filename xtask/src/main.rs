@@ -14,6 +14,7 @@ Commands under 'cargo xtask' only:
   bench ARGUMENTS
           build ukvm-bench with all that it measures, and run it: `bench --help`, or
           `bench all --markdown FILE` for every promise as JSON, HTML and a table
+  c       make the runtime's library for programs in C, with its header, in target/c
   completions [DIR]
           write the completions of ukvm-run for bash, zsh and fish to DIR, or target/completions
   image DIR -o FILE --format tar|fat [--size SIZE]
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
         [Some("bench"), ..] => xtask::bench::run(words.get(1..).unwrap_or_default()),
+        [Some("c")] => c(),
         [Some("completions")] | [Some("completions"), _] => {
             written(xtask::manual::write_completions(directory))
         }
@@ -63,6 +65,12 @@ fn written(files: anyhow::Result<Vec<PathBuf>>) -> anyhow::Result<()> {
     for file in files? {
         println!("{}", file.display());
     }
+    Ok(())
+}
+
+fn c() -> anyhow::Result<()> {
+    let directory = xtask::c::build()?;
+    println!("cc program.c @{}/flags -o program.elf", directory.display());
     Ok(())
 }
 

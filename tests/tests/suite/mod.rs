@@ -7,6 +7,7 @@ mod attach;
 mod backpressure;
 mod bad_elf;
 mod block_paths;
+mod c;
 mod clock;
 mod concurrency;
 mod config_file;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         backpressure::TESTS,
         bad_elf::TESTS,
         block_paths::TESTS,
+        c::TESTS,
         clock::TESTS,
         concurrency::TESTS,
         config_file::TESTS,

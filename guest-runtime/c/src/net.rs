@@ -1,0 +1,181 @@
+//! TCP.
+
+use crate::error::{
+    UKVM_BAD_ARGUMENTS, UKVM_IN_USE, UKVM_NO_DEVICE, UKVM_NO_MEMORY, UKVM_RESET, UKVM_STOPPING,
+    UKVM_TIMED_OUT, UKVM_UNREACHABLE, of_tcp,
+};
+use crate::object::{Object, find, insert, remove};
+use crate::program::to_str;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::ffi::{c_char, c_int, c_void};
+use core::future::poll_fn;
+use core::pin::pin;
+use core::slice;
+use core::task::Poll;
+use embedded_io_async::{Read, Write};
+use ukvm_runtime::net::{
+    BindError, ConnectError, IpEndpoint, OpenError, Options, Stack, TcpOptions, TcpStream,
+};
+use ukvm_runtime::task::block_on;
+use ukvm_runtime::{args, shutdown};
+
+/// Opens the network that the program declares by `name`, with the addresses that the program's arguments say (`--ip ADDRESS/PREFIX`,
+/// `--ip dhcp`, `--gateway`, `--dns`). Waits until the network has an address. Gives its number, or an error below 0.
+///
+/// # Safety
+///
+/// `name` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ukvm_net_open(name: *const c_char) -> c_int {
+    let Ok((options, _)) = Options::parse(args()) else { return UKVM_BAD_ARGUMENTS };
+    // SAFETY: the caller says so.
+    match Stack::open(unsafe { to_str(name) }, options.config) {
+        Ok(stack) => {
+            let opened = block_on(unless_stopping(stack.configured()));
+            if opened.is_err() { UKVM_STOPPING } else { insert(Object::Network(stack)) }
+        }
+        Err(OpenError::Device(_)) => UKVM_NO_DEVICE,
+        Err(OpenError::InUse) => UKVM_IN_USE,
+        Err(OpenError::Config(_)) => UKVM_BAD_ARGUMENTS,
+    }
+}
+
+/// Runs `future`, but no longer than until the host wants an end.
+async fn unless_stopping<F: Future>(future: F) -> Result<F::Output, c_int> {
+    let mut future = pin!(future);
+    let mut stopping = pin!(shutdown::requested());
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => stopping.as_mut().poll(context).map(|()| Err(UKVM_STOPPING)),
+    })
+    .await
+}
+
+fn stack(number: c_int) -> Result<Stack, c_int> {
+    find(number, |object| match object {
+        Object::Network(stack) => Some(stack.clone()),
+        _ => None,
+    })
+}
+
+/// Listens on a port of the network. Gives the listener's number, or an error below 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn ukvm_tcp_listen(network: c_int, port: u16) -> c_int {
+    match stack(network).map(|stack| stack.listen(port, TcpOptions::default())) {
+        Ok(Ok(listener)) => insert(Object::Listener(Rc::new(listener))),
+        Ok(Err(BindError::InUse(_))) => UKVM_IN_USE,
+        Ok(Err(BindError::BadBuffer)) => UKVM_NO_MEMORY,
+        Ok(Err(BindError::NoPort)) => UKVM_BAD_ARGUMENTS,
+        Err(error) => error,
+    }
+}
+
+/// Waits for a connection. Gives its number, or an error below 0: UKVM_STOPPING once the host wants an end.
+#[unsafe(no_mangle)]
+pub extern "C" fn ukvm_tcp_accept(listener: c_int) -> c_int {
+    let listener = find(listener, |object| match object {
+        Object::Listener(listener) => Some(Rc::clone(listener)),
+        _ => None,
+    });
+    match listener.and_then(|listener| block_on(unless_stopping(listener.accept()))) {
+        Ok((stream, _)) => keep(stream),
+        Err(error) => error,
+    }
+}
+
+/// Connects to a port of `host`, an address or a name. Gives the connection's number, or an error below 0.
+///
+/// # Safety
+///
+/// `host` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ukvm_tcp_connect(network: c_int, host: *const c_char, port: u16) -> c_int {
+    // SAFETY: the caller says so.
+    let host = unsafe { to_str(host) };
+    let connected = stack(network).and_then(|stack| block_on(unless_stopping(connect(stack, host, port)))?);
+    connected.map_or_else(|error| error, keep)
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn connect(stack: Stack, host: &str, port: u16) -> Result<TcpStream, c_int> {
+    let addresses = stack.resolve(host).await.map_err(|_| UKVM_UNREACHABLE)?;
+    let mut failed = UKVM_UNREACHABLE;
+    for address in addresses {
+        match TcpStream::connect(&stack, IpEndpoint::new(address, port), TcpOptions::default()).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                failed = match error {
+                    ConnectError::Unreachable => UKVM_UNREACHABLE,
+                    ConnectError::NoRoom => UKVM_NO_MEMORY,
+                    ConnectError::Refused => UKVM_RESET,
+                    ConnectError::TimedOut => UKVM_TIMED_OUT,
+                };
+            }
+        }
+    }
+    Err(failed)
+}
+
+fn keep(stream: TcpStream) -> c_int {
+    insert(Object::Stream(Rc::new(RefCell::new(stream))))
+}
+
+fn stream(number: c_int) -> Result<Rc<RefCell<TcpStream>>, c_int> {
+    find(number, |object| match object {
+        Object::Stream(stream) => Some(Rc::clone(stream)),
+        _ => None,
+    })
+}
+
+/// Waits for bytes from the peer, and reads at most `length` of them. Gives how many, 0 at their end, or an error below 0.
+///
+/// # Safety
+///
+/// `length` bytes at `buffer` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ukvm_tcp_read(connection: c_int, buffer: *mut c_void, length: usize) -> isize {
+    if length == 0 {
+        return 0;
+    }
+    // SAFETY: the caller says so; bytes of any value are bytes.
+    let buffer = unsafe { slice::from_raw_parts_mut(buffer.cast(), length) };
+    let read =
+        stream(connection).and_then(|stream| block_on(stream.borrow_mut().read(buffer)).map_err(of_tcp));
+    read.map_or_else(|error| error as isize, usize::cast_signed)
+}
+
+/// Writes all of `length` bytes, once there is room for them on their way. Gives 0 or an error.
+///
+/// # Safety
+///
+/// `length` bytes at `bytes` can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ukvm_tcp_write(connection: c_int, bytes: *const c_void, length: usize) -> c_int {
+    let bytes: &[u8] = match length {
+        0 => &[],
+        // SAFETY: the caller says so.
+        _ => unsafe { slice::from_raw_parts(bytes.cast(), length) },
+    };
+    let written =
+        stream(connection).and_then(|stream| block_on(stream.borrow_mut().write_all(bytes)).map_err(of_tcp));
+    written.err().unwrap_or(0)
+}
+
+/// Gives back a connection, once the peer has got everything, or a listener. Gives 0, or an error where the peer did not; the number is free in
+/// any case.
+#[unsafe(no_mangle)]
+pub extern "C" fn ukvm_tcp_close(number: c_int) -> c_int {
+    let is_tcp =
+        |object: &mut Object| matches!(object, Object::Stream(_) | Object::Listener(_)).then_some(());
+    if let Err(error) = find(number, is_tcp) {
+        return error;
+    }
+    match remove(number) {
+        Some(Object::Stream(stream)) => match Rc::try_unwrap(stream) {
+            Ok(stream) => block_on(stream.into_inner().close()).map_err(of_tcp).err().unwrap_or(0),
+            Err(_) => 0,
+        },
+        _ => 0,
+    }
+}
