@@ -31,3 +31,16 @@ struct ukvm_device {
         @ABI_VERSION@, @HEADER_SIZE@, sizeof((struct ukvm_device[]){__VA_ARGS__}) / sizeof(struct ukvm_device), @DEVICE_SIZE@, \
         memory, stack, 0, {__VA_ARGS__}}
 
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* As the C library's. */
+void *memcpy(void *to, const void *from, size_t count);
+void *memmove(void *to, const void *from, size_t count);
+void *memset(void *to, int value, size_t count);
+int memcmp(const void *a, const void *b, size_t count);
+size_t strlen(const char *text);
+#ifdef __cplusplus
+}
+#endif

@@ -22,15 +22,6 @@ const FLAGS: &str = "\
 /// The modules that the header is made of, in its order.
 const MODULES: [&str; 7] = ["program", "console", "system", "error", "block", "net", "heap"];
 
-/// The functions of the runtime that C knows from elsewhere.
-const STRINGS: &str = "\
-/* As C's. */
-void *memcpy(void *to, const void *from, size_t count);
-void *memmove(void *to, const void *from, size_t count);
-void *memset(void *to, int value, size_t count);
-int memcmp(const void *a, const void *b, size_t count);
-size_t strlen(const char *text);";
-
 fn package() -> PathBuf {
     cargo::root().join("guest-runtime/c")
 }
@@ -107,16 +98,20 @@ fn header() -> Result<String> {
         language: Language::C,
         cpp_compat: true,
         usize_is_size_t: true,
+        // These alone are there without a C library (C11, section 4).
+        no_includes: true,
+        sys_includes: ["stdbool.h", "stddef.h", "stdint.h"].map(String::from).into(),
         header: Some(
             "/* The runtime of ukvm for programs in C. Made from the library's sources: change those. */"
                 .into(),
         ),
         include_guard: Some("UKVM_H".into()),
-        after_includes: Some(macros.trim_end().into()),
-        trailer: Some(STRINGS.into()),
+        after_includes: Some(format!("\n{}", macros.trim_end())),
         ..Config::default()
     };
     config.function.no_return = Some("__attribute__((noreturn))".into());
+    // The program's own, of whichever form.
+    config.export.exclude.push("main".into());
     let mut builder = Builder::new().with_config(config);
     for module in MODULES {
         builder = builder.with_src(package().join("src").join(module).with_extension("rs"));

@@ -33,14 +33,14 @@ unsafe fn block(memory: *mut c_void) -> (*mut u8, usize) {
     (block, unsafe { block.cast::<usize>().read() })
 }
 
-/// As C's.
+/// As the C library's: NULL where there is not so much memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
     // SAFETY: the layout's size is not 0.
     layout(size).map_or(ptr::null_mut(), |layout| begin(unsafe { alloc(layout) }, size))
 }
 
-/// As C's.
+/// As the C library's.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(size) = count.checked_mul(size) else { return ptr::null_mut() };
@@ -48,11 +48,11 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     layout(size).map_or(ptr::null_mut(), |layout| begin(unsafe { alloc_zeroed(layout) }, size))
 }
 
-/// As C's.
+/// As the C library's.
 ///
 /// # Safety
 ///
-/// As C's.
+/// `memory` is NULL, or came from these functions and was not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(memory: *mut c_void, size: usize) -> *mut c_void {
     if memory.is_null() {
@@ -65,11 +65,11 @@ pub unsafe extern "C" fn realloc(memory: *mut c_void, size: usize) -> *mut c_voi
     begin(unsafe { grow(block, old, new.size()) }, size)
 }
 
-/// As C's.
+/// As the C library's.
 ///
 /// # Safety
 ///
-/// As C's.
+/// `memory` is NULL, or came from these functions and was not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(memory: *mut c_void) {
     if memory.is_null() {

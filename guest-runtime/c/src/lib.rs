@@ -6,11 +6,11 @@
 
 extern crate alloc;
 
-mod block;
-mod console;
-mod error;
-mod heap;
-mod net;
+pub mod block;
+pub mod console;
+pub mod error;
+pub mod heap;
+pub mod net;
 mod object;
-mod program;
-mod system;
+pub mod program;
+pub mod system;

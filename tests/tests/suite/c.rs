@@ -92,7 +92,7 @@ fn a_panic_and_a_wild_pointer() {
     let directory = files::directory();
     for (name, body, status, words) in [
         ("panic", "ukvm_panic(\"no way out\");", 134, &["guest panic", "no way out"][..]),
-        ("wild", "*(volatile int *)64 = 1;", 139, &["null pointer", "main"]),
+        ("wild", "volatile uintptr_t at = 64;\n    *(volatile int *)at = 1;", 139, &["null pointer", "main"]),
         ("exit", "ukvm_exit(9);", 9, &[]),
     ] {
         let text = format!(
@@ -139,7 +139,9 @@ fn the_header_has_what_the_library_has() {
         "#define UKVM_STOPPING -14",
         "#define UKVM_PROGRAM(memory, stack, ...)",
     ] {
-        assert!(header.contains(declaration), "{declaration}\n{header}");
+        // On how many lines is the generator's affair.
+        let words: Vec<_> = header.split_whitespace().collect();
+        assert!(words.join(" ").contains(declaration), "{declaration}\n{header}");
     }
     // No word of Rust's, nor of the macros' own.
     assert!(!header.contains("# Safety") && !header.contains('@'), "{header}");
