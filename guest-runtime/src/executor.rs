@@ -55,6 +55,27 @@ pub(crate) fn block_on<F: Future>(main: F) -> F::Output {
     }
 }
 
+/// Has `main` polled once more.
+pub(crate) fn wake_main() {
+    MAIN_IS_RUNNABLE.store(true, Ordering::Relaxed);
+}
+
+/// Runs each task that can go on now, once.
+pub(crate) fn run_each() {
+    for _ in 0..RUNNABLE.with(|queue| queue.len()) {
+        let Some(task) = RUNNABLE.with(VecDeque::pop_front) else { return };
+        task.run();
+    }
+}
+
+/// Tells the monitor of what was submitted, and wakes those whose requests or times have ended.
+pub(crate) fn enter() {
+    console::submit();
+    ring::enter(0);
+    ring::reap();
+    time::wake_expired();
+}
+
 /// Serves what is not a task: the console's buffer, timers and the ring. Whether it entered the monitor.
 // Not inlined into what every start runs, which is one page.
 #[inline(never)]

@@ -33,13 +33,14 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
 /// Rings the doorbell. Does not return where the program is not to go on.
 pub(crate) fn ring(value: u32) {
     let rung = HOST.try_with(|host| host.as_mut().map(|host| host.ring(value)));
-    let Some(rung) = rung else {
+    match rung {
+        Some(Some(Ok(()))) => {}
+        Some(Some(Err(stop))) => {
+            if let Some(host) = HOST.with(Option::take) {
+                host.end(stop);
+            }
+        }
         // What serves the doorbell has panicked itself, and the hook has come here.
-        process::abort();
-    };
-    if let Some(Err(stop)) = rung
-        && let Some(host) = HOST.with(Option::take)
-    {
-        host.end(stop);
+        _ => process::abort(),
     }
 }

@@ -49,7 +49,13 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 /// Has the standard library's panics end as those of a guest do.
 #[cfg(feature = "hosted")]
 pub(crate) fn hook() {
-    std::panic::set_hook(alloc::boxed::Box::new(|info| {
+    let (program, usual) = (std::thread::current().id(), std::panic::take_hook());
+    std::panic::set_hook(alloc::boxed::Box::new(move |info| {
+        if std::thread::current().id() != program {
+            // A thread of the monitor's, which nothing of the program's is for.
+            usual(info);
+            std::process::abort();
+        }
         end(info.location(), &info.payload_as_str().unwrap_or("a panic without a message"))
     }));
 }

@@ -29,7 +29,17 @@ where
 ///
 /// `main`, or the task that calls this, stands still meanwhile, and so does all that waits for it.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    executor::block_on(future)
+    let output = executor::block_on(future);
+    // What woke `main` meanwhile was taken for a call of `future`.
+    executor::wake_main();
+    output
+}
+
+/// Gives each task that can go on a turn, and the monitor one, for code that cannot await and does not wait either. Costs an exit.
+pub fn turn() {
+    executor::run_each();
+    executor::enter();
+    executor::run_each();
 }
 
 /// Lets all other tasks that can go on have a turn.

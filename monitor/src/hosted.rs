@@ -33,9 +33,7 @@ use crate::random::Random;
 use crate::spin::sleep_exactly;
 use crate::stderr::say;
 use crate::vm::{check_console, host_memory, possible_size};
-use std::ffi::OsString;
 use std::mem::take;
-use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,19 +56,21 @@ pub struct Host {
 
 impl Host {
     /// Serves the program whose manifest is `descriptor` (what its note would hold) as the options of this process's command line say;
-    /// the program's own arguments follow `--`. Where it cannot, or where only a text was asked for, says so and ends the process, as
+    /// the program's own arguments come behind them, where that may be misread after `--`. Where it cannot, or where only a text was asked for, says so and ends the process, as
     /// `ukvm-run` does.
     #[must_use]
     pub fn of_command_line(descriptor: &[u8]) -> Self {
+        // As the standard library does before a `main` of its own: who reads no more is an error of a write, and not the end.
+        // SAFETY: to ignore a signal is no handler that anything could be wrong with.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         Self::start(descriptor).unwrap_or_else(|end| exit(end))
     }
 
     /// `Err`: it ends with this status, or for this reason.
     fn start(descriptor: &[u8]) -> Result<Self, Result<u8, Error>> {
         let words: Vec<_> = std::env::args_os().collect();
-        let program = words.first().map(PathBuf::from).unwrap_or_default();
-        let (config, report) = match cli::parse(with_program(words), Instant::now()).map_err(Err)? {
-            Command::Run { config, report } => (Config { program, ..*config }, report),
+        let (config, report) = match cli::parse_hosted(&words, Instant::now()).map_err(Err)? {
+            Command::Run { config, report } => (*config, report),
             Command::Attach { console } => return Err(attach(&console)),
             Command::Inspect { program } => return Err(inspect(&program).and_then(|text| print(&text))),
             Command::Print(text) => return Err(print(&text)),
@@ -110,18 +110,6 @@ impl Host {
         };
         exit(self.conclusion.draw(Ok(self.guest.end(cause))))
     }
-}
-
-/// The words of a command line in the form that `ukvm-run` has them: the program stands before its arguments. Where there are none, and
-/// a file has the options, the arguments may be there, too.
-fn with_program(mut words: Vec<OsString>) -> Vec<OsString> {
-    let program = words.first().cloned().unwrap_or_default();
-    let end = words.iter().position(|word| word == "--");
-    let has_file = words.iter().any(|word| word.as_encoded_bytes().starts_with(b"--config"));
-    if end.is_some() || !has_file {
-        words.insert(end.unwrap_or(words.len()), program);
-    }
-    words
 }
 
 fn exit(end: Result<u8, Error>) -> ! {
@@ -209,23 +197,5 @@ fn layout(start: u64, info: u64, memory: u64, mappings: &[Option<Mapping>]) -> L
         tables: 0..0,
         areas: vec![Area { gpa: PAGE..PROCESS_END, rights: Rights::WRITE }],
         mappings: mappings.iter().map(of_mapping).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_stands_before_its_own_arguments() {
-        let with = |words: &[&str]| with_program(words.iter().map(OsString::from).collect());
-        assert_eq!(with(&["app"]), ["app", "app"]);
-        assert_eq!(with(&["app", "--mem", "8M"]), ["app", "--mem", "8M", "app"]);
-        assert_eq!(
-            with(&["app", "--raw", "--", "x", "--", "y"]),
-            ["app", "--raw", "app", "--", "x", "--", "y"]
-        );
-        assert_eq!(with(&["app", "--config", "vm.toml"]), ["app", "--config", "vm.toml"]);
-        assert_eq!(with(&["app", "--config=a", "--", "x"]), ["app", "--config=a", "app", "--", "x"]);
     }
 }

@@ -67,6 +67,8 @@ static void disks(void)
     print_string("fixed", ukvm_error(ukvm_disk_write(fixed, 0, block, sizeof block)));
     print_string("unknown", ukvm_error(ukvm_disk_open("none")));
     print_string("no number", ukvm_error(ukvm_disk_flush(99)));
+    print_number("close", ukvm_close(fixed));
+    print_string("closed", ukvm_error(ukvm_disk_write(fixed, 0, block, sizeof block)));
     print_string("another kind", ukvm_error(ukvm_tcp_listen(disk, 80)));
 }
 
@@ -103,9 +105,14 @@ static void network(const char *host)
     }
     print_number("bytes", all);
     print_number("end", length);
-    print_number("close", ukvm_tcp_close(connection));
-    print_string("closed", ukvm_error(ukvm_tcp_close(connection)));
+    print_number("close", ukvm_close(connection));
+    print_string("closed", ukvm_error(ukvm_close(connection)));
+    int idle = ukvm_tcp_connect(wire, host, 7777);
+    print_number("limit", ukvm_tcp_limit(idle, 50 * 1000 * 1000));
+    print_string("late", ukvm_error((int)ukvm_tcp_read(idle, buffer, sizeof buffer)));
     print_string("refused", ukvm_error(ukvm_tcp_connect(wire, host, 7778)));
+    print_number("port", ukvm_net_port(wire, 80));
+    print_string("network", ukvm_error(ukvm_close(wire)));
     int listener = ukvm_tcp_listen(wire, 80);
     print_string("in use", ukvm_error(ukvm_tcp_listen(wire, 80)));
     ukvm_print("waiting\n");

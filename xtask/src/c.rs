@@ -20,7 +20,7 @@ const FLAGS: &str = "\
 ";
 
 /// The modules that the header is made of, in its order.
-const MODULES: [&str; 7] = ["program", "console", "system", "error", "block", "net", "heap"];
+const MODULES: [&str; 8] = ["program", "console", "system", "error", "object", "block", "net", "heap"];
 
 fn package() -> PathBuf {
     cargo::root().join("guest-runtime/c")
@@ -43,8 +43,10 @@ pub fn build() -> Result<PathBuf> {
     let library = cargo::build_static_library(&cargo::root().join("guest-runtime"), "ukvm-c")?;
     fs::copy(&library, directory.join("libukvm.a"))
         .with_context(|| format!("{} cannot be copied", library.display()))?;
-    let here = directory.display();
-    let flags = format!("{FLAGS}-I{here} -L{here} -lukvm\n");
+    // As GCC reads its files of arguments ("Overall Options", @file): quoted, with a backslash before quotes and itself.
+    let here = directory.to_str().context("the path of the target directory is not Unicode")?;
+    let here = here.replace('\\', r"\\").replace('"', r#"\""#);
+    let flags = format!("{FLAGS}\"-I{here}\" \"-L{here}\" -lukvm\n");
     for (name, text) in [("ukvm.h", header()?), ("flags", flags)] {
         let file = directory.join(name);
         fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;

@@ -27,27 +27,23 @@ static int fail(const char *what, int error)
     return 1;
 }
 
-static bool starts_with(const char *text, const char *prefix)
-{
-    while (*prefix != '\0')
-        if (*text++ != *prefix++)
-            return false;
-    return true;
-}
-
 /* Whether the empty line has come that ends a request's head. */
 static bool is_whole(const char *request, size_t length)
 {
-    return length >= 4 && starts_with(request + length - 4, "\r\n\r\n");
+    for (size_t at = 0; at + 4 <= length; at++)
+        if (memcmp(request + at, "\r\n\r\n", 4) == 0)
+            return true;
+    return false;
 }
 
-/* Answers a connection's one request. */
+/* Answers a connection's one request, if it comes within ten seconds. */
 static void serve(int connection, uint64_t visit)
 {
-    char request[1024] = "";
+    ukvm_tcp_limit(connection, (uint64_t)10 * 1000 * 1000 * 1000);
+    char request[1024];
     size_t length = 0;
-    while (!is_whole(request, length) && length < sizeof request - 1) {
-        ptrdiff_t read = ukvm_tcp_read(connection, request + length, sizeof request - 1 - length);
+    while (!is_whole(request, length) && length < sizeof request) {
+        ptrdiff_t read = ukvm_tcp_read(connection, request + length, sizeof request - length);
         if (read <= 0)
             return;
         length += (size_t)read;
@@ -75,10 +71,10 @@ int main(int count, char **arguments)
     int network = ukvm_net_open("service");
     if (network < 0)
         return fail("the network", network);
-    int listener = ukvm_tcp_listen(network, 80);
+    int port = ukvm_net_port(network, 80), listener = ukvm_tcp_listen(network, (uint16_t)port);
     if (listener < 0)
-        return fail("port 80", listener);
-    ukvm_print("greeter: at port 80\n");
+        return fail("its port", listener);
+    ukvm_print("greeter: ready\n");
     for (;;) {
         int connection = ukvm_tcp_accept(listener);
         if (connection == UKVM_STOPPING)
@@ -91,6 +87,6 @@ int main(int count, char **arguments)
         if (error < 0)
             fail("the disk", error);
         serve(connection, *visits);
-        ukvm_tcp_close(connection);
+        ukvm_close(connection);
     }
 }

@@ -1,10 +1,10 @@
 //! The console.
 
-use crate::program::to_str;
+use crate::program::to_bytes;
 use core::ffi::{c_char, c_void};
 use core::slice;
+use ukvm_runtime::console;
 use ukvm_runtime::task::block_on;
-use ukvm_runtime::{console, print};
 
 /// Prints the string `text`, at once.
 ///
@@ -14,7 +14,8 @@ use ukvm_runtime::{console, print};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ukvm_print(text: *const c_char) {
     // SAFETY: the caller says so.
-    print!("{}", unsafe { to_str(text) });
+    block_on(console::write_all(unsafe { to_bytes(text) }));
+    block_on(console::flush());
 }
 
 /// Writes any bytes. They are with the host at the next wait or the end, whichever comes first.

@@ -11,6 +11,6 @@ pub mod console;
 pub mod error;
 pub mod heap;
 pub mod net;
-mod object;
+pub mod object;
 pub mod program;
 pub mod system;

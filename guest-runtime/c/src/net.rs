@@ -4,20 +4,22 @@ use crate::error::{
     UKVM_BAD_ARGUMENTS, UKVM_IN_USE, UKVM_NO_DEVICE, UKVM_NO_MEMORY, UKVM_RESET, UKVM_STOPPING,
     UKVM_TIMED_OUT, UKVM_UNREACHABLE, of_tcp,
 };
-use crate::object::{Object, find, insert, remove};
+use crate::object::{Connection, Network, Object, find, insert};
 use crate::program::to_str;
 use alloc::rc::Rc;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ffi::{c_char, c_int, c_void};
 use core::future::poll_fn;
 use core::pin::pin;
 use core::slice;
 use core::task::Poll;
+use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use ukvm_runtime::net::{
-    BindError, ConnectError, IpEndpoint, OpenError, Options, Stack, TcpOptions, TcpStream,
+    BindError, ConnectError, IpEndpoint, OpenError, Options, Stack, TcpError, TcpOptions, TcpStream,
 };
 use ukvm_runtime::task::block_on;
+use ukvm_runtime::time::{Elapsed, timeout};
 use ukvm_runtime::{args, shutdown};
 
 /// Opens the network that the program declares by `name`, with the addresses that the program's arguments say (`--ip ADDRESS/PREFIX`,
@@ -33,7 +35,10 @@ pub unsafe extern "C" fn ukvm_net_open(name: *const c_char) -> c_int {
     match Stack::open(unsafe { to_str(name) }, options.config) {
         Ok(stack) => {
             let opened = block_on(unless_stopping(stack.configured()));
-            if opened.is_err() { UKVM_STOPPING } else { insert(Object::Network(stack)) }
+            if opened.is_err() {
+                return UKVM_STOPPING;
+            }
+            insert(Object::Network(Network { stack, port: options.port }))
         }
         Err(OpenError::Device(_)) => UKVM_NO_DEVICE,
         Err(OpenError::InUse) => UKVM_IN_USE,
@@ -52,17 +57,23 @@ async fn unless_stopping<F: Future>(future: F) -> Result<F::Output, c_int> {
     .await
 }
 
-fn stack(number: c_int) -> Result<Stack, c_int> {
+fn network(number: c_int) -> Result<Network, c_int> {
     find(number, |object| match object {
-        Object::Network(stack) => Some(stack.clone()),
+        Object::Network(network) => Some(network.clone()),
         _ => None,
     })
+}
+
+/// The port that the program's argument `--port` names, or else the `usual` one.
+#[unsafe(no_mangle)]
+pub extern "C" fn ukvm_net_port(network: c_int, usual: u16) -> u16 {
+    self::network(network).ok().and_then(|network| network.port).unwrap_or(usual)
 }
 
 /// Listens on a port of the network. Gives the listener's number, or an error below 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn ukvm_tcp_listen(network: c_int, port: u16) -> c_int {
-    match stack(network).map(|stack| stack.listen(port, TcpOptions::default())) {
+    match self::network(network).map(|network| network.stack.listen(port, TcpOptions::default())) {
         Ok(Ok(listener)) => insert(Object::Listener(Rc::new(listener))),
         Ok(Err(BindError::InUse(_))) => UKVM_IN_USE,
         Ok(Err(BindError::BadBuffer)) => UKVM_NO_MEMORY,
@@ -93,7 +104,8 @@ pub extern "C" fn ukvm_tcp_accept(listener: c_int) -> c_int {
 pub unsafe extern "C" fn ukvm_tcp_connect(network: c_int, host: *const c_char, port: u16) -> c_int {
     // SAFETY: the caller says so.
     let host = unsafe { to_str(host) };
-    let connected = stack(network).and_then(|stack| block_on(unless_stopping(connect(stack, host, port)))?);
+    let connected = self::network(network)
+        .and_then(|network| block_on(unless_stopping(connect(network.stack, host, port)))?);
     connected.map_or_else(|error| error, keep)
 }
 
@@ -118,17 +130,35 @@ async fn connect(stack: Stack, host: &str, port: u16) -> Result<TcpStream, c_int
 }
 
 fn keep(stream: TcpStream) -> c_int {
-    insert(Object::Stream(Rc::new(RefCell::new(stream))))
+    let connection = Connection { stream: RefCell::new(stream), limit: Cell::new(Duration::MAX) };
+    insert(Object::Connection(Rc::new(connection)))
 }
 
-fn stream(number: c_int) -> Result<Rc<RefCell<TcpStream>>, c_int> {
+fn connection(number: c_int) -> Result<Rc<Connection>, c_int> {
     find(number, |object| match object {
-        Object::Stream(stream) => Some(Rc::clone(stream)),
+        Object::Connection(connection) => Some(Rc::clone(connection)),
         _ => None,
     })
 }
 
-/// Waits for bytes from the peer, and reads at most `length` of them. Gives how many, 0 at their end, or an error below 0.
+/// From now on no read or write of the connection waits longer than so many nanoseconds: UKVM_TIMED_OUT then. Gives 0 or an error.
+#[unsafe(no_mangle)]
+pub extern "C" fn ukvm_tcp_limit(connection: c_int, nanoseconds: u64) -> c_int {
+    let set = self::connection(connection)
+        .map(|connection| connection.limit.set(Duration::from_nanos(nanoseconds)));
+    set.err().unwrap_or(0)
+}
+
+/// Runs `call`, but no longer than `limit`.
+fn within<T>(limit: Duration, call: impl Future<Output = Result<T, TcpError>>) -> Result<T, c_int> {
+    match block_on(timeout(limit, call)) {
+        Ok(done) => done.map_err(of_tcp),
+        Err(Elapsed) => Err(UKVM_TIMED_OUT),
+    }
+}
+
+/// Waits for bytes from the peer, and reads at most `length` of them. Gives how many, 0 at their end, or an error below 0: UKVM_STOPPING where
+/// none are there and the host wants an end.
 ///
 /// # Safety
 ///
@@ -140,12 +170,20 @@ pub unsafe extern "C" fn ukvm_tcp_read(connection: c_int, buffer: *mut c_void, l
     }
     // SAFETY: the caller says so; bytes of any value are bytes.
     let buffer = unsafe { slice::from_raw_parts_mut(buffer.cast(), length) };
-    let read =
-        stream(connection).and_then(|stream| block_on(stream.borrow_mut().read(buffer)).map_err(of_tcp));
+    let read = self::connection(connection).and_then(|connection| {
+        let mut stream = connection.stream.borrow_mut();
+        let read = async {
+            unless_stopping(stream.read(buffer))
+                .await
+                .map_or_else(|error| Ok(Err(error)), |read| read.map(Ok))
+        };
+        within(connection.limit.get(), read)?
+    });
     read.map_or_else(|error| error as isize, usize::cast_signed)
 }
 
-/// Writes all of `length` bytes, once there is room for them on their way. Gives 0 or an error.
+/// Writes all of `length` bytes, once there is room for them on their way. Gives 0 or an error; after one it is not known how many were
+/// written.
 ///
 /// # Safety
 ///
@@ -157,25 +195,8 @@ pub unsafe extern "C" fn ukvm_tcp_write(connection: c_int, bytes: *const c_void,
         // SAFETY: the caller says so.
         _ => unsafe { slice::from_raw_parts(bytes.cast(), length) },
     };
-    let written =
-        stream(connection).and_then(|stream| block_on(stream.borrow_mut().write_all(bytes)).map_err(of_tcp));
+    let written = self::connection(connection).and_then(|connection| {
+        within(connection.limit.get(), connection.stream.borrow_mut().write_all(bytes))
+    });
     written.err().unwrap_or(0)
-}
-
-/// Gives back a connection, once the peer has got everything, or a listener. Gives 0, or an error where the peer did not; the number is free in
-/// any case.
-#[unsafe(no_mangle)]
-pub extern "C" fn ukvm_tcp_close(number: c_int) -> c_int {
-    let is_tcp =
-        |object: &mut Object| matches!(object, Object::Stream(_) | Object::Listener(_)).then_some(());
-    if let Err(error) = find(number, is_tcp) {
-        return error;
-    }
-    match remove(number) {
-        Some(Object::Stream(stream)) => match Rc::try_unwrap(stream) {
-            Ok(stream) => block_on(stream.into_inner().close()).map_err(of_tcp).err().unwrap_or(0),
-            Err(_) => 0,
-        },
-        _ => 0,
-    }
 }

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use ukvm_runtime::task::{block_on, spawn, yield_now};
+use ukvm_runtime::task::{block_on, spawn, turn};
 use ukvm_runtime::{entropy, shutdown, time};
 
 /// Nanoseconds since some moment before the start. Never goes back.
@@ -38,8 +38,8 @@ pub unsafe extern "C" fn ukvm_random(buffer: *mut c_void, length: usize) {
     }
 }
 
-/// Whether the host wants the program to end (SIGTERM or SIGINT to the monitor). A program that never asks, and waits for no connection,
-/// is ended at once.
+/// Whether the host wants the program to end (SIGTERM or SIGINT to the monitor). Asks the monitor, which takes some microseconds. A
+/// program that never asks, and uses no network, is ended at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn ukvm_stopping() -> bool {
     static ASKED: AtomicBool = AtomicBool::new(false);
@@ -50,6 +50,6 @@ pub extern "C" fn ukvm_stopping() -> bool {
             STOPPING.store(true, Ordering::Relaxed);
         }));
     }
-    block_on(yield_now());
+    turn();
     STOPPING.load(Ordering::Relaxed)
 }

@@ -264,3 +264,25 @@ fn every_option_of_the_help_is_legal_for_clap() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
 }
+
+#[test]
+fn a_hosted_program_is_not_named() {
+    for (words, arguments) in [
+        (&["app"][..], &[][..]),
+        (&["app", "--mem", "8M"], &[]),
+        (&["app", "--mem", "8M", "7"], &["7"]),
+        (&["app", "--mem", "8M", "--", "--ip", "--", "x"], &["--ip", "--", "x"]),
+        (&["app", "7", "--mem"], &["7", "--mem"]),
+    ] {
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        let Ok(Command::Run { config, .. }) = parse_hosted(&words, Instant::now()) else {
+            panic!("{words:?}")
+        };
+        assert_eq!(
+            (config.program, config.arguments),
+            ("app".into(), arguments.iter().map(OsString::from).collect())
+        );
+    }
+    let words = ["app", "attach", "a.sock"].map(OsString::from);
+    assert!(matches!(parse_hosted(&words, Instant::now()), Ok(Command::Attach { .. })));
+}

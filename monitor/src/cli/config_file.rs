@@ -132,6 +132,11 @@ impl ConfigFile {
         self.options.iter().filter(move |(name, _)| !is_replaced(name)).flat_map(|(_, words)| words)
     }
 
+    /// The program's arguments.
+    pub(super) fn arguments(&self) -> &[OsString] {
+        &self.arguments
+    }
+
     /// Program and arguments as they are on a command line; nothing where the file has no program.
     pub(super) fn program(&self) -> Result<Vec<OsString>, Error> {
         match &self.program {

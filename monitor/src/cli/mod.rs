@@ -229,9 +229,22 @@ enum Action {
 /// An [`Error`] of kind [`Usage`](ErrorKind::Usage), or [`MissingFile`](ErrorKind::MissingFile) where a descriptor is
 /// named that is not open.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) -> Result<Command, Error> {
-    let words: Vec<OsString> = arguments.into_iter().collect();
+    parse_words(&arguments.into_iter().collect::<Vec<_>>(), None, started)
+}
+
+/// The same of a program that is [hosted](crate::hosted), whose command line does not name it: what would be APP.ELF is an argument of
+/// the program.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub(crate) fn parse_hosted(words: &[OsString], started: Instant) -> Result<Command, Error> {
+    parse_words(words, Some(words.first().cloned().unwrap_or_default()), started)
+}
+
+fn parse_words(words: &[OsString], hosted: Option<OsString>, started: Instant) -> Result<Command, Error> {
     let usage = |error: &clap::Error| usage(usage_error::sentence(error));
-    let (mut cli, mut matches) = match understand(&words) {
+    let (mut cli, mut matches) = match understand(words) {
         Ok(understood) => understood,
         Err(error) => {
             return match error.kind() {
@@ -253,8 +266,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) ->
         let all: Vec<_> = name.iter().chain(beside).chain(written).cloned().collect();
         (cli, matches) = understand(&all).map_err(|error| usage(&error))?;
         if cli.program.is_empty() {
-            cli.program = file.program()?;
+            cli.program = if hosted.is_some() { file.arguments().to_vec() } else { file.program()? };
         }
+    }
+    if let Some(program) = hosted {
+        cli.program.splice(0..0, [program, "--".into()]);
     }
     if cli.print_config {
         return config_file::print(&command(), &matches, &cli.program).map(Command::Print);

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
-use ukvm_tests::client::{Reply, wait_for_listener};
+use ukvm_tests::client::{Reply, connect, wait_for_listener};
 use ukvm_tests::files::{self, noise};
 use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::Run;
@@ -18,7 +18,9 @@ ukvm_tests::tests! {
     every_function .needs(&[Need::Program("cc"), Need::Network]) .not_in_rig(NO_SOURCES);
     a_panic_and_a_wild_pointer .needs(&[Need::Program("cc")]) .not_in_rig(NO_SOURCES);
     the_greeter_counts .needs(&[Need::Program("cc"), Need::Program("curl"), Need::Network]) .not_in_rig(NO_SOURCES);
+    a_program_that_computes_learns_of_the_end .needs(&[Need::Program("cc")]) .not_in_rig(NO_SOURCES);
     the_header_has_what_the_library_has .needs(&[Need::Program("cc")]) .not_in_rig(NO_SOURCES);
+    the_header_is_one_for_cpp .needs(&[Need::Program("c++")]) .not_in_rig(NO_SOURCES);
 }
 
 const NO_SOURCES: &str = "the sources are not there";
@@ -51,7 +53,7 @@ fn every_function() {
             .option("--disk", &disk)
             .option("--disk", format!("fixed={},ro", fixed.display()))
             .option("--env", "HOME=/nowhere")
-            .args(["--ip", "10.0.0.2/24", "10.0.0.1"])
+            .args(["--ip", "10.0.0.2/24", "--port=8080", "10.0.0.1"])
             .input("some input\n")
             .deadline(Duration::from_secs(60))
             .start();
@@ -69,17 +71,19 @@ fn every_function() {
         assert!(received == sent, "{} bytes came back, or others", received.len());
         guest.wait_for("waiting\n");
         guest.signal(Signal::SIGTERM);
-        let expected = "arguments 4\nlast 10.0.0.1\nNULL behind 1\nHOME /nowhere\nNONE NULL\nsome input\ninput ends 1\n\
+        let expected = "arguments 5\nlast 10.0.0.1\nNULL behind 1\nHOME /nowhere\nNONE NULL\nsome input\ninput ends 1\n\
             aligned 1\nzero 1\nkept 1\ntoo much 1\n\
             size 4096\nblock size 512\nread-only 10\nwrite 0\nflush 0\nread 0\nsame 1\n\
             unaligned the offset or length is no multiple of the block size\n\
             outside the range is not inside the disk\nfixed the disk is read-only\n\
             unknown there is no such device\nno number the number stands for nothing of this kind\n\
+            close 0\nclosed the number stands for nothing of this kind\n\
             another kind the number stands for nothing of this kind\n\
             slept 1\nwall 1\nrandom 1\n\
             again it is in use already\nbytes 100000\nend 0\nclose 0\n\
             closed the number stands for nothing of this kind\n\
-            refused the peer has ended the connection\nin use it is in use already\nwaiting\n\
+            limit 0\nlate the peer does not answer\n\
+            refused the peer has ended the connection\nport 8080\nnetwork the host cannot do this\nin use it is in use already\nwaiting\n\
             accept the host wants an end\nstopping 1\n";
         // The status is what a process's parent would see of 300.
         guest.wait().status(300 & 0xff).prints(expected).quietly();
@@ -94,6 +98,8 @@ fn a_panic_and_a_wild_pointer() {
         ("panic", "ukvm_panic(\"no way out\");", 134, &["guest panic", "no way out"][..]),
         ("wild", "volatile uintptr_t at = 64;\n    *(volatile int *)at = 1;", 139, &["null pointer", "main"]),
         ("exit", "ukvm_exit(9);", 9, &[]),
+        // Neither is text, and both are told.
+        ("bytes", "ukvm_print(\"\\xe9\"); ukvm_panic(\"\\xe9!\");", 134, &["guest panic", "!"]),
     ] {
         let text = format!(
             "#include <ukvm.h>\nUKVM_PROGRAM(0, 0);\nint main(int count, char **arguments)\n\
@@ -114,7 +120,7 @@ fn the_greeter_counts() {
         let disk = files::sparse(directory.path(), "visits.img", 512);
         network::make_tap_with_address("tap0");
         // Across restarts with a disk, and from the beginning without one.
-        for (with_disk, first) in [(true, 1), (true, 4), (false, 1), (false, 1)] {
+        for (with_disk, first) in [(true, 1), (true, 6), (false, 1), (false, 1)] {
             let run = Run::elf(&program).option("--net", "tap0").args(["--ip", "10.0.0.2/24"]);
             let run = if with_disk { run.option("--disk", &disk) } else { run };
             let guest = run.start();
@@ -124,8 +130,12 @@ fn the_greeter_counts() {
                 let reply = Reply::of_curl(&["http://10.0.0.2/"]);
                 assert_eq!((reply.status, reply.text()), (200, format!("hello, visitor {visit}\n")));
             }
+            // One with a body, and one of which nothing comes.
+            let reply = Reply::of_curl(&["--data", "x", "http://10.0.0.2/"]);
+            assert_eq!(reply.text(), format!("hello, visitor {}\n", first + 3));
+            let _silent = connect(PEER, 80);
             guest.signal(Signal::SIGTERM);
-            guest.wait().status(0).prints("greeter: at port 80\n").quietly();
+            guest.wait().status(0).prints("greeter: ready\n").quietly();
         }
     });
 }
@@ -145,13 +155,28 @@ fn the_header_has_what_the_library_has() {
     }
     // No word of Rust's, nor of the macros' own.
     assert!(!header.contains("# Safety") && !header.contains('@'), "{header}");
-    // It is C++, too.
+}
+
+fn the_header_is_one_for_cpp() {
     let directory = files::directory();
-    let text = "#include <ukvm.h>\nint ukvm_of_cpp() { return UKVM_IO; }\n";
+    let text = "#include <ukvm.h>\nint close(int number) { return ukvm_close(number) == UKVM_IO; }\n";
     let source = files::file(directory.path(), "a.cpp", text.as_bytes());
-    if files::program("c++").is_some() {
-        let include = format!("-I{}", library().display());
-        let source = source.display().to_string();
-        let _ = files::call("c++", &["-Wall", "-Werror", "-fsyntax-only", &include, &source]);
-    }
+    let include = format!("-I{}", library().display());
+    let source = source.display().to_string();
+    let _ = files::call("c++", &["-Wall", "-Werror", "-fsyntax-only", &include, &source]);
+}
+
+fn a_program_that_computes_learns_of_the_end() {
+    let directory = files::directory();
+    let text = "#include <ukvm.h>\nUKVM_PROGRAM(0, 0);\nint main(int count, char **arguments)\n\
+                {\n    (void)arguments;\n    ukvm_stopping();\n    ukvm_print(\"computing\\n\");\n\
+                    while (!ukvm_stopping())\n        count++;\n    return 5;\n}\n";
+    let source = files::file(directory.path(), "computes.c", text.as_bytes());
+    let program = directory.path().join("computes.elf");
+    let _ = library();
+    xtask::c::compile(&source, &program).expect("the program is built");
+    let guest = Run::elf(program).start();
+    guest.wait_for("computing\n");
+    guest.signal(Signal::SIGTERM);
+    guest.wait().status(5).prints("computing\n").quietly();
 }

@@ -14,6 +14,9 @@ use ukvm_tests::suite::Need;
 ukvm_tests::tests! {
     hello_says_so_and_ends .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
     options_and_errors_are_those_of_the_monitor .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
+    a_closed_output_ends_it .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
+    options_from_a_file .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
+    every_example_is_here .not_in_rig(NO_KVM);
     blkcopy_copies .needs(&[Need::Program("valgrind"), Need::Program("cmp")]) .not_in_rig(NO_KVM);
     echo_echoes .needs(&[Need::Program("valgrind"), Need::Network]) .not_in_rig(NO_KVM);
     a_timeout_and_signals_end_it .needs(&[Need::Program("valgrind"), Need::Network]) .not_in_rig(NO_KVM);
@@ -29,6 +32,8 @@ ukvm_tests::tests! {
 }
 
 const NO_KVM: &str = "it uses no KVM";
+/// Those that a test here runs.
+const EXAMPLES: [&str; 5] = ["auth-service", "blkcopy", "echo", "hello", "static-site"];
 const ADDRESSES: [&str; 4] = ["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"];
 
 /// An example that serves a network, under way.
@@ -48,6 +53,8 @@ fn end(guest: Running) {
 
 fn hello_says_so_and_ends() {
     Run::hosted("hello").finish().status(0).prints("hello, world\n").quietly();
+    // As the monitor takes them: with `--` and without.
+    Run::hosted("hello").options(["8"]).finish().status(8).prints("hello, world\n").quietly();
     Run::hosted("hello").args(["7"]).finish().status(7).prints("hello, world\n").quietly();
 }
 
@@ -61,6 +68,35 @@ fn options_and_errors_are_those_of_the_monitor() {
     let _ = Run::hosted("hello").option("--report", &report).args(["3"]).finish().status(3).quietly();
     let report = std::fs::read_to_string(report).expect("a report");
     assert!(report.contains("\"cause\": \"exit\"") && report.contains("\"guest_status\": 3"), "{report}");
+}
+
+/// What `ukvm-run` does there, the monitor in the process does: nobody reads any more.
+fn a_closed_output_ends_it() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let directory = files::directory();
+    let report = directory.path().join("report.json");
+    let run = Run::hosted("hello").option("--report", &report).stdout(writer);
+    let _ = run.finish().status(141).quietly();
+    let report = std::fs::read_to_string(report).expect("a report");
+    assert!(report.contains("\"cause\": \"output-closed\""), "{report}");
+}
+
+fn options_from_a_file() {
+    let directory = files::directory();
+    let file = files::file(directory.path(), "vm.toml", b"args = [\"6\"]\nmem = \"16M\"\n");
+    Run::hosted("hello").option("--config", &file).finish().status(6).prints("hello, world\n").quietly();
+    Run::hosted("hello").option("--config", &file).args(["4"]).finish().status(4).quietly();
+}
+
+/// A program that is an example, but in no test here, is one that nobody has tried so.
+fn every_example_is_here() {
+    let mut names: Vec<_> = std::fs::read_dir(xtask::cargo::root().join("guest-runtime/examples"))
+        .expect("the examples")
+        .map(|entry| entry.expect("an example").file_name().into_string().expect("a name"))
+        .collect();
+    names.sort();
+    assert_eq!(names, EXAMPLES);
 }
 
 fn blkcopy_copies() {

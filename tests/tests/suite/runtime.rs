@@ -8,6 +8,7 @@ ukvm_tests::tests! {
     the_c_functions_that_compilers_call;
     random_numbers_through_every_crate;
     a_disk_through_the_ecosystems_traits;
+    code_that_waits_without_await;
 }
 
 fn tasks_timers_and_the_ring_under_load() {
@@ -28,4 +29,10 @@ fn a_disk_through_the_ecosystems_traits() {
         let image = files::sparse(directory.path(), "a.img", size);
         let _ = Run::guest("disk-traits").option("--disk", &image).finish().status(0).quietly();
     }
+}
+
+fn code_that_waits_without_await() {
+    let text =
+        "main goes on\nthe task has ended\nin time: true\nbefore the end of main's wait: true\nturns: true\n";
+    Run::guest("waits-inside").finish().status(0).prints(text).quietly();
 }
