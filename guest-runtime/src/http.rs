@@ -2,10 +2,10 @@
 //!
 //! ```ignore
 //! async fn main() -> u8 {
-//!     http::run("greeter", async |options| {
+//!     http::run("greeter", http::HTTP, async |options| {
 //!         let endpoint = Endpoint::open("greeter", "service", &options, 100).map_err(|error| error.to_string())?;
 //!         let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
-//!         http::serve("greeter", Server::new(Greeter, Runtime, limits), listener).await;
+//!         http::serve("greeter", Server::new(Greeter, Runtime, limits), listener, Plain).await;
 //!         Ok(())
 //!     })
 //!     .await
@@ -44,10 +44,10 @@ impl Platform for Runtime {
     }
 }
 
-/// Reads the program's arguments and has `program` do the rest. Gives the exit status: 0, [`USAGE`](exit_status::USAGE) for arguments that
+/// Reads the program's arguments and has `program` do the rest. `port` is that of its protocol. Gives the exit status: 0, [`USAGE`](exit_status::USAGE) for arguments that
 /// cannot be understood, or 1 where the program fails; why is printed behind `name`.
-pub async fn run(name: &str, program: impl AsyncFnOnce(Options) -> Result<(), String>) -> u8 {
-    let options = match Options::parse(args()) {
+pub async fn run(name: &str, port: u16, program: impl AsyncFnOnce(Options) -> Result<(), String>) -> u8 {
+    let options = match Options::parse(port, args()) {
         Ok(options) => options,
         Err(error) => {
             println!("{name}: {error}");
@@ -108,9 +108,15 @@ impl Endpoint {
     }
 }
 
-/// Serves until the host wants an end. Requests that have come may finish then, for 4 s; if not all did, that is printed behind `name`.
-pub async fn serve<S: Service + 'static>(name: &str, server: Server<S, Runtime>, listener: TcpListener) {
-    match Rc::new(server).run(listener, shutdown::requested(), DRAIN).await {
+/// Serves, by way of `transport`, until the host wants an end. Requests that have come may finish then, for 4 s; if not all did, that is
+/// printed behind `name`.
+pub async fn serve<S: Service + 'static, T: Transport + 'static>(
+    name: &str,
+    server: Server<S, Runtime>,
+    listener: TcpListener,
+    transport: T,
+) {
+    match Rc::new(server).run(listener, transport, shutdown::requested(), DRAIN).await {
         0 => {}
         left => println!("{name}: {left} connections did not end in time"),
     }

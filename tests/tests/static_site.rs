@@ -111,11 +111,11 @@ fn media_types_follow_the_extension() {
 #[test]
 fn the_shares_are_not_more_than_there_is() {
     for memory in [0, 1 << 20, 10 << 20, 45 << 20, 1 << 30, 1 << 40] {
-        let shares = capacity::share(memory);
+        let shares = capacity::share(memory, 0);
         let taken = shares.index + shares.large_streams * 2 * LARGE_PIECE + shares.connections * CONNECTION;
         assert!(taken <= memory.max(CONNECTION), "{shares:?} of {memory}");
     }
-    assert!(capacity::share(45 << 20).connections >= 200);
+    assert!(capacity::share(45 << 20, 0).connections >= 200);
 }
 
 /// A disk in memory, of which a part cannot be read.

@@ -21,7 +21,7 @@ const SKIPPED_BODY: u64 = 64 << 10;
 const LEAST_TAKEN: usize = 16 << 10;
 
 /// The timeouts in which a client must take [`LEAST_TAKEN`] bytes.
-const PATIENCE: u32 = 3;
+pub(crate) const PATIENCE: u32 = 3;
 
 /// What to do with a connection that has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl<S: Service, C: Clock> Server<S, C> {
     }
 
     /// Sends a reply. The error says how the connection has to end if that reply was its last word.
-    async fn send<I: Write>(
+    pub(crate) async fn send<I: Write>(
         &self,
         stream: &mut I,
         reply: Response<S::Source>,

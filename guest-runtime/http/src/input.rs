@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 const IDLE_ROOM: usize = 512;
 
 /// What a client has sent and no request has taken yet. It grows to its limit when a head needs that.
-pub(crate) struct Input {
+#[derive(Debug)]
+pub struct Input {
     bytes: Vec<u8>,
     filled: usize,
     limit: usize,
@@ -14,13 +15,20 @@ pub(crate) struct Input {
 
 impl Input {
     /// Nothing yet, and never more than `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { bytes: alloc::vec![0; IDLE_ROOM.min(limit)], filled: 0, limit }
     }
 
     /// What is there.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.filled]
+    }
+
+    /// The same, to be changed in its place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.filled]
     }
 
     /// Whether a request has begun, once the line ends before it are dropped (RFC 9112, section 2.2). A carriage
@@ -41,7 +49,7 @@ impl Input {
     }
 
     /// Room for more; empty once as many bytes wait as may.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         if self.filled == self.bytes.len() {
             let larger = (2 * self.bytes.len()).min(self.limit);
             self.bytes.reserve_exact(larger - self.bytes.len());
@@ -51,12 +59,17 @@ impl Input {
     }
 
     /// Takes note that so many bytes of the room were filled.
-    pub(crate) fn add(&mut self, count: usize) {
+    ///
+    /// # Panics
+    ///
+    /// If there was not so much room.
+    pub fn add(&mut self, count: usize) {
+        assert!(count <= self.bytes.len() - self.filled, "no more is filled than there is room");
         self.filled += count;
     }
 
     /// Drops so many bytes at the front, or as many as there are, and says how many that were.
-    pub(crate) fn drop_front(&mut self, count: usize) -> usize {
+    pub fn drop_front(&mut self, count: usize) -> usize {
         let count = count.min(self.filled);
         self.bytes.copy_within(count..self.filled, 0);
         self.filled -= count;

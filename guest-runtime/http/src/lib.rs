@@ -3,15 +3,16 @@
 //! There is no I/O here, no clock and no executor, so that the same code runs in a guest, in a process and in a test: a
 //! connection is whatever reads and writes as `embedded-io-async` does, and the rest comes from a [`Platform`].
 //!
-//! 1. `input`: the bytes of a connection that no request has taken yet.
+//! 1. [`Input`]: the bytes of a connection that no request has taken yet.
 //! 2. [`request`]: a head, checked; `number`: the digits in it.
 //! 3. [`conditional`], [`encoding`], [`range`], [`date`]: what its fields ask for.
 //! 4. [`Response`]: a status, fields, and a body that may be longer than memory.
 //! 5. `connection`: one connection from its first request to its end.
-//! 6. [`Server`]: all connections of a listener, until the service is to end.
-//! 7. [`Options`]: the arguments that programs with a server have.
+//! 6. [`Transport`]: what is below, TCP alone ([`Plain`]) or, by the crate `ukvm-tls`, TLS.
+//! 7. [`Server`]: all connections of a listener, until the service is to end.
+//! 8. [`Options`]: the arguments that programs with a server have.
 //!
-//! Not there: bodies of requests (they are read and thrown away, or end the connection), chunked replies, HTTP/2, TLS.
+//! Not there: bodies of requests (they are read and thrown away, or end the connection), chunked replies, HTTP/2.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -28,9 +29,12 @@ pub mod range;
 pub mod request;
 mod response;
 mod server;
+mod transport;
 
 pub use connection::End;
-pub use options::Options;
+pub use input::Input;
+pub use options::{HTTP, HTTPS, Options};
 pub use request::Request;
 pub use response::{Body, NoSource, Response, Source, SourceFailed, Status};
 pub use server::{Clock, Limits, Platform, Server, Service};
+pub use transport::{Plain, Refused, Stream, Transport};

@@ -6,7 +6,9 @@ use core::time::Duration;
 use ukvm_net_stack::{Config, Options as NetworkOptions};
 
 /// The port of HTTP.
-const PORT: u16 = 80;
+pub const HTTP: u16 = 80;
+/// The port of HTTP over TLS.
+pub const HTTPS: u16 = 443;
 /// How long a client may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest timeout in seconds: a day.
@@ -21,19 +23,19 @@ const MOST_SECONDS: u64 = 86_400;
 pub struct Options {
     /// Addresses, gateways, limits.
     pub network: Config,
-    /// The TCP port, 80 if not given.
+    /// The TCP port.
     pub port: u16,
     /// How long a client may take for each step.
     pub timeout: Duration,
 }
 
 impl Options {
-    /// Reads the arguments.
+    /// Reads the arguments. `port` is that of the protocol, for which no argument is needed.
     ///
     /// # Errors
     ///
     /// What is wrong with them, as a sentence.
-    pub fn parse<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+    pub fn parse<'a>(port: u16, arguments: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let (network, others) = NetworkOptions::parse(arguments).map_err(|error| error.to_string())?;
         let mut timeout = TIMEOUT;
         let mut others = others.into_iter();
@@ -58,7 +60,7 @@ impl Options {
                 }
             }
         }
-        Ok(Self { network: network.config, port: network.port.unwrap_or(PORT), timeout })
+        Ok(Self { network: network.config, port: network.port.unwrap_or(port), timeout })
     }
 }
 
@@ -68,16 +70,20 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_a_default() {
-        let options = Options::parse([]).unwrap();
+        let options = Options::parse(HTTP, []).unwrap();
         assert_eq!((options.port, options.timeout), (80, Duration::from_secs(10)));
-        let options = Options::parse(["--timeout", "3", "--port=8080", "--ip", "10.0.0.2/24"]).unwrap();
+        let options = Options::parse(HTTPS, ["--timeout", "3", "--ip", "10.0.0.2/24"]).unwrap();
+        assert_eq!((options.port, options.timeout), (443, Duration::from_secs(3)));
+        assert_eq!(options.network.addresses.len(), 1);
+        let options =
+            Options::parse(HTTPS, ["--timeout", "3", "--port=8080", "--ip", "10.0.0.2/24"]).unwrap();
         assert_eq!((options.port, options.timeout), (8080, Duration::from_secs(3)));
         assert_eq!(options.network.addresses.len(), 1);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let error = |arguments: &[&'static str]| Options::parse(arguments.iter().copied()).unwrap_err();
+        let error = |arguments: &[&'static str]| Options::parse(HTTP, arguments.iter().copied()).unwrap_err();
         assert_eq!(
             error(&["--timout=3"]),
             "`--timout=3` is not known here: \
@@ -87,7 +93,7 @@ mod tests {
         for value in ["0", "86401", "-1", "soon", ""] {
             let argument = format!("--timeout={value}");
             let expected = format!("`{value}` is no good for --timeout: it is 1 to 86400 seconds");
-            assert_eq!(Options::parse([&*argument]).unwrap_err(), expected);
+            assert_eq!(Options::parse(HTTP, [&*argument]).unwrap_err(), expected);
         }
         assert!(error(&["--port", "0"]).contains("65535"));
     }

@@ -1,8 +1,10 @@
 //! All connections of a listener, until the service is to end.
 
-use crate::connection::End;
+use crate::connection::{End, PATIENCE};
 use crate::request::Request;
-use crate::response::{Response, Source};
+use crate::response::{Response, Source, Status};
+use crate::transport::{Refused, Stream, Transport};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use async_lock::OnceCell;
 use core::cell::Cell;
@@ -38,7 +40,7 @@ pub trait Platform: Clock {
 /// What clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a client may take for each of: its next request, all of a head, all of a body, to accept more of a reply. For each
+    /// How long a client may take for each of: what comes before its first request, its next request, all of a head, all of a body, to accept more of a reply. For each
     /// 16 KiB of a reply, or for what is written of it at once if that is less, a client may take three times as long in all.
     pub timeout: Duration,
     /// The longest head of a request, from its first byte to the empty line, in bytes.
@@ -87,13 +89,20 @@ impl<S, P> Server<S, P> {
 }
 
 impl<S: Service + 'static, P: Platform + 'static> Server<S, P> {
-    /// Serves all who come to `listener` until `end` does. Then nobody else gets in, and those inside may finish, for `grace` at
-    /// most. How many did not.
-    pub async fn run(self: Rc<Self>, listener: TcpListener, end: impl Future, grace: Duration) -> usize {
+    /// Serves all who come to `listener`, by way of `transport`, until `end` does. Then nobody else gets in, and those inside may finish,
+    /// for `grace` at most. How many did not.
+    pub async fn run<T: Transport + 'static>(
+        self: Rc<Self>,
+        listener: TcpListener,
+        transport: T,
+        end: impl Future,
+        grace: Duration,
+    ) -> usize {
+        let transport = Rc::new(transport);
         let mut end = pin!(end);
-        while let Either::First((stream, _)) = select(listener.accept(), end.as_mut()).await {
+        while let Either::First((connection, _)) = select(listener.accept(), end.as_mut()).await {
             self.busy.set(self.busy.get() + 1);
-            self.platform.spawn(self.clone().take(stream));
+            self.platform.spawn(self.clone().take(connection, transport.clone()));
         }
         drop(listener);
         self.stop().await;
@@ -104,15 +113,45 @@ impl<S: Service + 'static, P: Platform + 'static> Server<S, P> {
     }
 
     /// Serves one connection to its end.
-    async fn take(self: Rc<Self>, mut stream: TcpStream) {
-        match self.serve(&mut stream).await {
-            // Whether the client still takes it is its own affair.
-            End::Close => drop(stream.close().await),
-            End::Abort => stream.abort(),
+    async fn take<T: Transport>(self: Rc<Self>, connection: TcpStream, transport: Rc<T>) {
+        // Boxed, so that a connection does not keep room for it.
+        match Box::pin(self.begin(connection, &*transport)).await {
+            Ok(mut stream) => {
+                let end = self.serve(&mut stream).await;
+                self.end(stream, end).await;
+            }
+            Err(Refused::Unprotected(mut connection)) => {
+                let reply = Response::text(Status::BadRequest, "This port speaks HTTPS: use https://");
+                let sent = self.send(&mut connection, reply, false, false).await;
+                self.end(connection, sent.err().unwrap_or(End::Close)).await;
+            }
+            Err(Refused::Ended) => {}
         }
         self.busy.set(self.busy.get() - 1);
         if self.busy.get() == 0 && self.stop.is_said() {
             self.quiet.get_or_init(async || ()).await;
+        }
+    }
+
+    /// Makes a stream of a connection.
+    async fn begin<T: Transport>(&self, connection: TcpStream, transport: &T) -> Result<T::Stream, Refused> {
+        let accept = self.platform.within(self.limits.timeout, transport.accept(connection));
+        match select(accept, self.stop.said()).await {
+            Either::First(Some(accepted)) => accepted,
+            Either::First(None) | Either::Second(()) => Err(Refused::Ended),
+        }
+    }
+
+    /// Ends a connection.
+    async fn end(&self, mut stream: impl Stream, end: End) {
+        // What was written may have to leave first: as much as a client may take so long for.
+        let patience = self.limits.timeout.saturating_mul(PATIENCE);
+        if end == End::Close
+            && let Some(Ok(())) = self.platform.within(patience, stream.finish()).await
+        {
+            stream.close().await;
+        } else {
+            stream.abort();
         }
     }
 }

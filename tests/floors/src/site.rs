@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use ukvm_hosted::{block, executor, net, time};
-use ukvm_http::{Clock, Options, Platform, Server};
+use ukvm_http::{Clock, Options, Plain, Platform, Server};
 use ukvm_net_stack::TcpOptions;
 use ukvm_storage::{Device, ReadFailed, Store};
 
@@ -36,8 +36,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(tap: &str, image: &str, options: &[String]) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::parse(options.iter().map(String::as_str))?;
-    let shares = capacity::share(MEMORY);
+    let mut options = Options::parse(ukvm_http::HTTP, options.iter().map(String::as_str))?;
+    let shares = capacity::share(MEMORY, 0);
     options.network.max_connections = Some(shares.connections);
     let disk = Disk(block::Disk::open(Path::new(image))?);
     let stack = net::open(tap, MAC, &options.network)?;
@@ -52,7 +52,7 @@ fn serve(tap: &str, image: &str, options: &[String]) -> Result<(), Box<dyn Error
         let listener = stack.listen(options.port, buffers)?;
         let site = Site::new(store, |error| eprintln!("site-floor: the site cannot be read: {error}"));
         let _ = Rc::new(Server::new(site, Process, shares.limits(options.timeout)))
-            .run(listener, pending::<()>(), Duration::ZERO)
+            .run(listener, Plain, pending::<()>(), Duration::ZERO)
             .await;
         Ok(())
     })

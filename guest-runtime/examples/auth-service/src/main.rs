@@ -11,7 +11,7 @@ use auth_service::capacity::{self, HEAD_LIMIT, RECEIVE_BUFFER, SEND_BUFFER};
 use auth_service::login::Login;
 use ukvm_runtime::block::Disk;
 use ukvm_runtime::console::Notices;
-use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
+use ukvm_runtime::http::{self, Endpoint, Limits, Options, Plain, Runtime, Server};
 use ukvm_runtime::net;
 
 ukvm_runtime::program! {
@@ -25,7 +25,7 @@ ukvm_runtime::program! {
 const NAME: &str = "auth-service";
 
 async fn main() -> u8 {
-    http::run(NAME, serve).await
+    http::run(NAME, http::HTTP, serve).await
 }
 
 /// Serves until the host wants an end.
@@ -42,6 +42,6 @@ async fn serve(options: Options) -> Result<(), String> {
     let report = move |failed: &LookupFailed| {
         notices.say(format_args!("{NAME}: the users cannot be read: {failed}"));
     };
-    http::serve(NAME, Server::new(Login::new(disk, report), Runtime, limits), listener).await;
+    http::serve(NAME, Server::new(Login::new(disk, report), Runtime, limits), listener, Plain).await;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub const PIECE: usize = 16 << 10;
 /// Bytes of a file that are read at once as long as few are sent.
 pub const LARGE_PIECE: usize = 128 << 10;
 
-/// What a connection takes at most, in bytes: its buffers; a head while it grows to its limit; the decoded path with the names that are
+/// What a connection takes at most beside what its transport has, in bytes: its buffers; a head while it grows to its limit; the decoded path with the names that are
 /// made of it, or a redirect with the head of that reply, or a piece with its head; and the task that serves it with what an
 /// allocator and a network stack keep for it.
 pub const CONNECTION: usize = RECEIVE_BUFFER + SEND_BUFFER + HEAD_LIMIT * 3 / 2 + WORK + 8192;
@@ -63,12 +63,12 @@ impl Shares {
     }
 }
 
-/// Shares out `memory` bytes of heap, without the buffers for frames.
+/// Shares out `memory` bytes of heap, without the buffers for frames, where the transport takes so many bytes for a connection.
 #[must_use]
-pub const fn share(memory: usize) -> Shares {
+pub const fn share(memory: usize, transport: usize) -> Shares {
     let memory = memory.saturating_sub(FIXED);
     let (index, large) = (memory / 8, memory / 8);
-    let connections = (memory - index - large) / CONNECTION;
+    let connections = (memory - index - large) / (CONNECTION + transport);
     Shares {
         connections: if connections == 0 { 1 } else { connections },
         large_streams: large / (2 * LARGE_PIECE),

@@ -10,7 +10,7 @@ use static_site::capacity::{self, RECEIVE_BUFFER, SEND_BUFFER};
 use static_site::site::Site;
 use ukvm_runtime::block::Disk;
 use ukvm_runtime::console::Notices;
-use ukvm_runtime::http::{self, Endpoint, Options, Runtime, Server};
+use ukvm_runtime::http::{self, Endpoint, Options, Plain, Runtime, Server};
 use ukvm_runtime::net;
 use ukvm_runtime::storage::{Error, Store};
 
@@ -25,13 +25,13 @@ ukvm_runtime::program! {
 const NAME: &str = "static-site";
 
 async fn main() -> u8 {
-    http::run(NAME, serve).await
+    http::run(NAME, http::HTTP, serve).await
 }
 
 /// Serves until the host wants an end.
 async fn serve(options: Options) -> Result<(), String> {
     let disk = Disk::open("site").map_err(|error| error.to_string())?;
-    let shares = capacity::share(net::spare_memory("service").map_err(|error| error.to_string())?);
+    let shares = capacity::share(net::spare_memory("service").map_err(|error| error.to_string())?, 0);
     let endpoint =
         Endpoint::open(NAME, "service", &options, shares.connections).map_err(|error| error.to_string())?;
     let store = Store::open_within(disk, shares.index).await.map_err(|error| error.to_string())?;
@@ -39,6 +39,6 @@ async fn serve(options: Options) -> Result<(), String> {
     let notices = Notices::new();
     let report = move |error: &Error| notices.say(format_args!("{NAME}: the site cannot be read: {error}"));
     let server = Server::new(Site::new(store, report), Runtime, shares.limits(options.timeout));
-    http::serve(NAME, server, listener).await;
+    http::serve(NAME, server, listener, Plain).await;
     Ok(())
 }
