@@ -64,6 +64,8 @@ pub mod shutdown;
 pub mod storage;
 pub mod task;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use entry::{args, boot_info, env, exit, vars};
 pub use program::Termination;
