@@ -17,9 +17,11 @@
 //! - [`daemon`]: servers that a test starts beside the guest.
 //! - [`files`]: disk images, other files and outside programs.
 //! - [`client`]: clients of the guests' services.
+//! - [`certificates`]: authorities, and what they certify.
 //! - [`site`]: web sites, and images of them.
 
 pub mod artifacts;
+pub mod certificates;
 pub mod client;
 pub mod daemon;
 pub mod dhcp;

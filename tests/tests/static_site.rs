@@ -111,9 +111,13 @@ fn media_types_follow_the_extension() {
 #[test]
 fn the_shares_are_not_more_than_there_is() {
     for memory in [0, 1 << 20, 10 << 20, 45 << 20, 1 << 30, 1 << 40] {
-        let shares = capacity::share(memory, 0);
-        let taken = shares.index + shares.large_streams * 2 * LARGE_PIECE + shares.connections * CONNECTION;
-        assert!(taken <= memory.max(CONNECTION), "{shares:?} of {memory}");
+        for transport in [0, 100 << 10] {
+            let shares = capacity::share(memory, transport);
+            let connection = CONNECTION + transport;
+            let taken =
+                shares.index + shares.large_streams * 2 * LARGE_PIECE + shares.connections * connection;
+            assert!(taken <= memory.max(connection), "{shares:?} of {memory}");
+        }
     }
     assert!(capacity::share(45 << 20, 0).connections >= 200);
 }

@@ -3,7 +3,7 @@
 use embedded_io_async::{Read, Write};
 use ukvm_net_stack::{TcpError, TcpStream};
 
-/// A stream of requests and replies, and how it ends.
+/// A stream of requests and replies, and how it ends. One that is dropped ends in good order by itself.
 pub trait Stream: Read + Write {
     /// Says that nothing more will be written, where the protocol has a word for that, once all that was written has left.
     fn finish(&mut self) -> impl Future<Output = Result<(), Self::Error>>;

@@ -227,9 +227,9 @@ impl<I: Stream> TlsStream<I> {
         })
     }
 
-    /// Has the alert sent with which rustls ends the connection.
+    /// Has the alert sent with which rustls ends the connection. What was received stays where it is: it must not be looked at again.
     fn queue_alert(&mut self) {
-        loop {
+        while self.connection.wants_write() {
             let UnbufferedStatus { state, .. } =
                 self.connection.process_tls_records(self.received.bytes_mut());
             let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
@@ -323,7 +323,10 @@ impl<I: Stream> Stream for TlsStream<I> {
     }
 
     fn abort(self) {
-        self.below.abort();
+        // Who broke the protocol is to see the alert, which a reset would overtake.
+        if self.failed.is_none() || self.sent < self.outgoing.len() {
+            self.below.abort();
+        }
     }
 }
 

@@ -48,7 +48,9 @@ pub enum Command {
     Io(IoOptions),
     /// How fast a web site in a guest is, beside nginx and beside the same program in a process
     Site(SiteOptions),
-    /// All of it but the site, as one JSON file and one HTML report
+    /// How fast the same is over TLS: handshakes, and bytes
+    Tls(SiteOptions),
+    /// All of it but these two, as one JSON file and one HTML report
     All(AllOptions),
 }
 
@@ -199,7 +201,7 @@ pub struct IoOptions {
     pub common: Common,
 }
 
-/// Options of `site`.
+/// Options of `site` and `tls`.
 #[derive(Debug, Args)]
 pub struct SiteOptions {
     /// Write the figures to FILE, as a table in Markdown
@@ -290,7 +292,7 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute, io, site or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io, site, tls or all".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

@@ -11,7 +11,7 @@
 //! | [`memory`] | what a guest costs, and each further one |
 //! | [`compute`] | the guest's speed at computing, and at reading the clock |
 //! | [`io`] | packets and blocks in and out of a guest |
-//! | [`site`] | a web site in a guest, beside nginx and beside the same program in a process |
+//! | [`site`] | a web site in a guest, with TLS or without, beside nginx and beside the same program in a process |
 //!
 //! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`], [`markdown`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.

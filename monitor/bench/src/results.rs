@@ -51,6 +51,9 @@ pub struct Results {
     /// A web site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
+    /// A web site over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Site>,
 }
 
 /// The start of a sentence about so many figures.
@@ -79,6 +82,7 @@ impl Results {
             compute: None,
             io: None,
             site: None,
+            tls: None,
         }
     }
 

@@ -26,6 +26,10 @@ const IO_FLOOR: &str = "io-floor";
 const SITE: &str = "static-site.elf";
 /// The same in a process.
 const SITE_FLOOR: &str = "site-floor";
+/// The guest with a web site over TLS.
+const HTTPS: &str = "https.elf";
+/// The same in a process.
+const HTTPS_FLOOR: &str = "https-floor";
 /// Lives that each processor has in a round of `all`.
 const LIVES: usize = 16;
 
@@ -41,7 +45,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Memory(options) => run_memory(&options),
         Command::Compute(options) => run_compute(&options),
         Command::Io(options) => run_io(&options),
-        Command::Site(options) => run_site(&options),
+        Command::Site(options) => run_site(&options, false),
+        Command::Tls(options) => run_site(&options, true),
         Command::All(options) => run_all(&options),
     }
 }
@@ -144,7 +149,7 @@ fn run_io(options: &IoOptions) -> Result<(), Error> {
     setting.finish(files)
 }
 
-fn run_site(options: &SiteOptions) -> Result<(), Error> {
+fn run_site(options: &SiteOptions, tls: bool) -> Result<(), Error> {
     let SiteOptions { markdown, directory, json, common } = options;
     let mut setting = Setting::new(common)?;
     // Debian keeps nginx where not every user's PATH leads.
@@ -159,14 +164,15 @@ fn run_site(options: &SiteOptions) -> Result<(), Error> {
     };
     let programs = site::Programs {
         monitor: setting.monitor.clone(),
-        elf: setting.guest(SITE)?,
-        floor: setting.places.find(SITE_FLOOR, "--programs", None)?,
+        elf: setting.guest(if tls { HTTPS } else { SITE })?,
+        floor: setting.places.find(if tls { HTTPS_FLOOR } else { SITE_FLOOR }, "--programs", None)?,
         nginx: other("nginx")?,
         wrk: other("wrk")?,
+        openssl: tls.then(|| other("openssl")).transpose()?,
     };
     let plan = site::Plan::new(programs, directory, common.runs)?;
     let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
-    setting.site(&plan);
+    setting.site(&plan, tls);
     setting.finish(Files { json, markdown, ..Files::default() })
 }
 

@@ -113,8 +113,9 @@ impl Setting {
         });
     }
 
-    pub(crate) fn site(&mut self, plan: &site::Plan) {
-        self.results.site = self.measure(|session| site::measure(plan, session));
+    pub(crate) fn site(&mut self, plan: &site::Plan, tls: bool) {
+        let measured = self.measure(|session| site::measure(plan, session));
+        *(if tls { &mut self.results.tls } else { &mut self.results.site }) = measured;
     }
 
     /// Prints all there is, writes the files, and tells why there is no more.
@@ -142,7 +143,7 @@ impl Setting {
             }),
             write(html, || html::report(results)),
             write(markdown, || {
-                Ok(results.site.as_ref().map_or_else(
+                Ok(results.site.as_ref().or(results.tls.as_ref()).map_or_else(
                     || markdown::promises(results),
                     |site| markdown::site(site, &results.machine),
                 ))

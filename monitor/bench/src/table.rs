@@ -212,15 +212,17 @@ pub fn unmeasured(rows: &[Unmeasured]) -> String {
 /// All results, each but the first with an empty line above it.
 #[must_use]
 pub fn all(results: &Results) -> String {
-    let Results { boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, .. } =
-        results;
+    let Results {
+        boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, tls, ..
+    } = results;
     let texts = [
         starts.as_ref().map(boot),
         lives.as_ref().map(churn),
         sizes.as_ref().map(memory),
         speeds.as_ref().map(compute),
         traffic.as_ref().map(io),
-        site.as_ref().map(crate::site::table),
+        site.as_ref().map(|site| crate::site::table("site", site)),
+        tls.as_ref().map(|site| crate::site::table("tls", site)),
         (!results.promises.is_empty()).then(|| promises(&results.promises)),
         (!results.unmeasured.is_empty()).then(|| unmeasured(&results.unmeasured)),
     ];

@@ -18,6 +18,7 @@ mod documentation;
 mod exit_status;
 mod faults;
 mod hosted;
+mod https;
 mod hvt;
 mod hvt_devices;
 mod hvt_elf;
@@ -67,6 +68,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         exit_status::TESTS,
         faults::TESTS,
         hosted::TESTS,
+        https::TESTS,
         hvt::TESTS,
         hvt_devices::TESTS,
         hvt_elf::TESTS,

@@ -1,5 +1,6 @@
 //! The site that is served, and what else the servers and their client read.
 
+use super::certificate::Certificate;
 use crate::error::Error;
 use crate::io::network;
 use std::fs;
@@ -13,6 +14,9 @@ const SMALL_SIZE: usize = 1 << 10;
 /// The large page, of [`LARGE_SIZE`] bytes.
 pub(super) const LARGE: &str = "large.html";
 const LARGE_SIZE: usize = 100 << 10;
+/// A file of [`BULK_SIZE`] bytes.
+pub(super) const BULK: &str = "bulk.html";
+const BULK_SIZE: usize = 1 << 20;
 
 /// A directory with all of it, of this process and user alone, which is removed when this is dropped.
 #[derive(Debug)]
@@ -34,24 +38,35 @@ impl Files {
         let tree = self.tree();
         fs::create_dir(&tree)?;
         let mut archive = tar::Builder::new(fs::File::create(self.image())?);
-        for (name, size) in [(SMALL, SMALL_SIZE), (LARGE, LARGE_SIZE)] {
+        for (name, size) in [(SMALL, SMALL_SIZE), (LARGE, LARGE_SIZE), (BULK, BULK_SIZE)] {
             let page: Vec<u8> = (0..size).map(|at| b' ' + (at % 95) as u8).collect();
             let path = tree.join(name);
             fs::write(&path, page)?;
             archive.append_path_with_name(&path, name)?;
         }
         archive.into_inner()?.sync_all()?;
-        fs::write(self.script(), super::wrk::SCRIPT)?;
-        fs::write(self.configuration(), self.nginx())
+        fs::write(self.script(), super::wrk::SCRIPT)
+    }
+
+    /// Tells nginx what to do, with TLS if there is a certificate.
+    pub(super) fn configure(&self, port: u16, certificate: Option<&Certificate>) -> Result<(), Error> {
+        let path = self.configuration();
+        fs::write(&path, self.nginx(port, certificate)).map_err(|error| Error::output(&path, &error))
     }
 
     /// What nginx is to do: the same, in one process, and what it would do in production where it costs.
-    fn nginx(&self) -> String {
+    fn nginx(&self, port: u16, certificate: Option<&Certificate>) -> String {
         let (directory, tree) = (self.0.display(), self.tree());
         let (tree, address) = (tree.display(), network::HOST);
         let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|what| format!("    {what}_temp_path \"{directory}\";\n"))
             .concat();
+        let (ssl, tls) =
+            certificate.map_or(("", String::new()), |Certificate { certificate, key, .. }| {
+                let (certificate, key) = (certificate.display(), key.display());
+                let files = format!("ssl_certificate \"{certificate}\"; ssl_certificate_key \"{key}\";");
+                (" ssl", format!("{files} ssl_protocols TLSv1.3; "))
+            });
         format!(
             "pid \"{directory}/nginx.pid\";\n\
              error_log \"{directory}/error.log\";\n\
@@ -59,7 +74,7 @@ impl Files {
              http {{\n\
              {places}    types {{ text/html html; }}\n    access_log off;\n    sendfile on;\n    tcp_nopush on;\n    \
              keepalive_requests 1000000000;\n    open_file_cache max=100;\n    \
-             server {{ listen {address}:80; root \"{tree}\"; }}\n\
+             server {{ listen {address}:{port}{ssl}; {tls}root \"{tree}\"; }}\n\
              }}\n"
         )
     }

@@ -1,9 +1,10 @@
-//! `ukvm-bench site`: how fast a web site in a guest is, beside nginx and beside the same program in a process.
+//! `ukvm-bench site` and `ukvm-bench tls`: how fast a web site in a guest is, beside nginx and beside the same program in a process.
 //!
 //! All three serve the same files to the same wrk. In a round each has its turn: it is started, loaded in each way, looked at for the memory
 //! that it has, and killed. The guest and the process are behind the same TAP interface, with the same network stack; nginx is
 //! reached without any interface, over the kernel's own loopback.
 
+mod certificate;
 mod files;
 mod server;
 mod wrk;
@@ -16,7 +17,8 @@ use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
 use crate::table;
-use files::{Files, LARGE, SMALL};
+use certificate::Certificate;
+use files::{BULK, Files, LARGE, SMALL};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,23 +30,56 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const LENGTH: Duration = Duration::from_secs(1);
 
 /// The servers, in the order of their figures.
-const SERVERS: [&str; 3] = ["static-site in a guest", "static-site in a process", "nginx"];
+const SERVERS: usize = 3;
 const GUEST: usize = 0;
 const PROCESS: usize = 1;
 const NGINX: usize = 2;
 
 /// A load: what is asked for, over how many connections at once.
+#[derive(Debug)]
 struct Kind {
     name: &'static str,
     path: &'static str,
     connections: u32,
+    /// Each request has a connection of its own.
+    anew: bool,
 }
 
-const LOADS: [Kind; 3] = [
-    Kind { name: "1 KiB, 64 connections", path: SMALL, connections: 64 },
-    Kind { name: "1 KiB, 1 connection", path: SMALL, connections: 1 },
-    Kind { name: "100 KiB, 16 connections", path: LARGE, connections: 16 },
-];
+/// What is served how, and asked for in which ways.
+#[derive(Debug)]
+struct Service {
+    /// What a measurement is called.
+    name: &'static str,
+    /// The servers' names.
+    servers: [&'static str; SERVERS],
+    scheme: &'static str,
+    port: u16,
+    loads: &'static [Kind],
+}
+
+const PLAIN: Service = Service {
+    name: "site",
+    servers: ["static-site in a guest", "static-site in a process", "nginx"],
+    scheme: "http",
+    port: 80,
+    loads: &[
+        Kind { name: "1 KiB, 64 connections", path: SMALL, connections: 64, anew: false },
+        Kind { name: "1 KiB, 1 connection", path: SMALL, connections: 1, anew: false },
+        Kind { name: "100 KiB, 16 connections", path: LARGE, connections: 16, anew: false },
+    ],
+};
+
+const OVER_TLS: Service = Service {
+    name: "tls",
+    servers: ["https in a guest", "https in a process", "nginx"],
+    scheme: "https",
+    port: 443,
+    loads: &[
+        Kind { name: "1 KiB, a handshake for each, 16 at once", path: SMALL, connections: 16, anew: true },
+        Kind { name: "1 KiB, a handshake for each, one at a time", path: SMALL, connections: 1, anew: true },
+        Kind { name: "1 MiB, 4 connections", path: BULK, connections: 4, anew: false },
+    ],
+};
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -59,12 +94,15 @@ pub struct Programs {
     pub nginx: PathBuf,
     /// wrk.
     pub wrk: PathBuf,
+    /// openssl, which makes the certificate: then the site is served over TLS.
+    pub openssl: Option<PathBuf>,
 }
 
 /// What is measured, and how often.
 #[derive(Debug)]
 pub struct Plan {
-    servers: [Program; SERVERS.len()],
+    service: &'static Service,
+    servers: [Program; SERVERS],
     wrk: Wrk,
     runs: usize,
     /// Removes the site when the plan goes.
@@ -76,16 +114,21 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Where the site cannot be made.
+    /// Where the site, or a certificate for it, cannot be made.
     pub fn new(programs: Programs, directory: &Path, runs: usize) -> Result<Self, Error> {
+        let Programs { monitor, elf, floor, nginx, wrk, openssl } = programs;
+        let service = if openssl.is_some() { &OVER_TLS } else { &PLAIN };
         let files = Files::create(directory)?;
-        let Programs { monitor, elf, floor, nginx, wrk } = programs;
+        let certificate =
+            openssl.map(|openssl| Certificate::create(&openssl, files.directory())).transpose()?;
+        files.configure(service.port, certificate.as_ref())?;
         let addresses = ["--ip".to_owned(), format!("{}/24", network::GUEST)];
-        let image = files.image().display().to_string();
-        let disk = ["--disk".to_owned(), format!("{image},ro")];
-        let options = network::option("service").into_iter().chain(disk).map(Into::into).collect::<Vec<_>>();
+        let images = [Some(files.image()), certificate.map(|certificate| certificate.image)];
+        let images: Vec<String> = images.iter().flatten().map(|image| image.display().to_string()).collect();
+        let disks = images.iter().flat_map(|image| ["--disk".to_owned(), format!("{image},ro")]);
+        let options = network::option("service").into_iter().chain(disks).map(Into::into).collect::<Vec<_>>();
         let guest = Program::unikernel(&monitor, &options, &elf, &addresses.clone().map(Into::into));
-        let process = [vec![network::TAP.to_owned(), image], addresses.to_vec()].concat();
+        let process = [vec![network::TAP.to_owned()], images, addresses.to_vec()].concat();
         let process =
             Program { arguments: process.into_iter().map(Into::into).collect(), ..Program::at(&floor) };
         let words = [
@@ -98,9 +141,9 @@ impl Plan {
             "daemon off; master_process off;".into(),
         ];
         let nginx = Program { arguments: words.into(), ..Program::at(&nginx) };
-        let [a, b, c] = SERVERS;
+        let [a, b, c] = service.servers;
         let servers = [guest.named(a), process.named(b), nginx.named(c)];
-        Ok(Self { servers, wrk: Wrk::new(wrk, files.script()), runs, _files: files })
+        Ok(Self { service, servers, wrk: Wrk::new(wrk, files.script()), runs, _files: files })
     }
 }
 
@@ -152,20 +195,20 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         Ok(cpus) => cpus,
         Err(error) => return (None, Some(error)),
     };
-    let rounds = Rounds::run("site", SERVERS.len(), plan.runs, session, |which| {
+    let Service { name, servers: names, scheme, port, loads } = plan.service;
+    let rounds = Rounds::run(name, SERVERS, plan.runs, session, |which| {
         let (Some(program), address) =
             (plan.servers.get(which), if which == NGINX { network::HOST } else { network::GUEST })
         else {
             return Err(Error::host("there is no such server; start again"));
         };
-        let server = cpus.with_subjects(|| server::start(program, address, session))?;
+        let server = cpus.with_subjects(|| server::start(program, (address, *port).into(), session))?;
         let load = |load: &Kind, length| {
-            let url = format!("http://{address}/{}", load.path);
-            plan.wrk.load(&url, load.connections, length, session)
+            let url = format!("{scheme}://{address}/{}", load.path);
+            plan.wrk.load(&url, load.connections, load.anew, length, session)
         };
-        let [first, ..] = &LOADS;
-        let turn = load(first, WARM_UP).and_then(|_| {
-            LOADS
+        let turn = loads.first().map_or(Ok(()), |first| load(first, WARM_UP).map(drop)).and_then(|()| {
+            loads
                 .iter()
                 .map(|kind| Ok((load(kind, LENGTH)?, server::memory(&server)?)))
                 .collect::<Result<Vec<_>, _>>()
@@ -174,7 +217,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         turn
     });
     cpus.release();
-    let loads = LOADS.iter().enumerate().map(|(number, load)| {
+    let loads = loads.iter().enumerate().map(|(number, load)| {
         let of =
             |server: usize| rounds.values(server).iter().filter_map(move |turn| turn.get(number).copied());
         let by = |server, other| {
@@ -184,7 +227,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         let summary = |server, value: fn(Measured, u64) -> f64| {
             Summary::of(of(server).map(|(measured, memory)| value(measured, memory)))
         };
-        let servers = SERVERS.iter().enumerate().map(|(server, name)| {
+        let servers = names.iter().enumerate().map(|(server, name)| {
             Some(Served {
                 name: (*name).to_owned(),
                 requests_per_second: summary(server, |measured, _| measured.per_second)?,
@@ -203,11 +246,11 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
     (site, rounds.stopped)
 }
 
-/// A site as text, for a terminal.
+/// A site as text, for a terminal; `name` is that of the measurement.
 #[must_use]
-pub fn table(site: &Site) -> String {
+pub fn table(name: &str, site: &Site) -> String {
     let mut text = table::line(
-        &format!("site, {}", table::rounds(site.rounds, site.wanted)),
+        &format!("{name}, {}", table::rounds(site.rounds, site.wanted)),
         ["a second", "median", "p99", "memory"],
     );
     for load in &site.loads {

@@ -5,21 +5,19 @@ use crate::memory::smaps;
 use crate::program::Program;
 use crate::session::Session;
 use crate::turn::Turn;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The port of HTTP.
-const PORT: u16 = 80;
 /// How often to try whether it listens.
 const TICK: Duration = Duration::from_millis(5);
 
 /// Starts a program, and waits until it takes connections to `address`.
-pub(super) fn start(program: &Program, address: Ipv4Addr, session: &Session) -> Result<Turn, Error> {
+pub(super) fn start(program: &Program, address: SocketAddr, session: &Session) -> Result<Turn, Error> {
     let mut server = Turn::start(program, Stdio::null())?;
     let start = Instant::now();
-    while TcpStream::connect_timeout(&SocketAddr::from((address, PORT)), 20 * TICK).is_err() {
+    while TcpStream::connect_timeout(&address, 20 * TICK).is_err() {
         if session.is_interrupted() {
             return Err(Error::interrupted());
         }

@@ -36,15 +36,18 @@ impl Wrk {
         Self { program, script }
     }
 
-    /// Asks for `url` over so many connections, again and again, for whole seconds.
+    /// Asks for `url` over so many connections, again and again, for whole seconds; `anew`: each time over a new one.
     pub(super) fn load(
         &self,
         url: &str,
         connections: u32,
+        anew: bool,
         length: Duration,
         session: &Session,
     ) -> Result<Measured, Error> {
+        let close: &[&str] = if anew { &["-H", "Connection: close"] } else { &[] };
         let output = Command::new(&self.program)
+            .args(close)
             .args(["-t1", "--timeout", "10s"])
             .args(["-c", &connections.to_string(), "-d", &format!("{}s", length.as_secs())])
             .arg("-s")

@@ -1,45 +1,47 @@
-//! The floor of a web site: what the example `static-site` does, in a process, with the same TAP interface and the same image.
-//!
-//! `site-floor TAP IMAGE --ip ADDRESS/PREFIX...` serves until it is killed.
+//! A process that serves the files of an image as a guest does.
 
-use static_site::capacity::{self, RECEIVE_BUFFER, SEND_BUFFER};
+use static_site::capacity::{RECEIVE_BUFFER, SEND_BUFFER, Shares};
 use static_site::site::Site;
 use std::error::Error;
 use std::future::pending;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use ukvm_hosted::{block, executor, net, time};
-use ukvm_http::{Clock, Options, Plain, Platform, Server};
+use ukvm_http::{Clock, Options, Platform, Server, Transport};
 use ukvm_net_stack::TcpOptions;
 use ukvm_storage::{Device, ReadFailed, Store};
 
 /// The hardware address, which the guest has too.
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// The memory that is shared out as that of a guest is, in bytes: what `ukvm-run` gives if nothing is said.
-const MEMORY: usize = 64 << 20;
+pub(crate) const MEMORY: usize = 64 << 20;
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [tap, image, options @ ..] = &arguments[..] else {
-        eprintln!("site-floor: name a TAP interface and an image, as ukvm-bench does");
-        return ExitCode::FAILURE;
-    };
-    match serve(tap, image, options) {
+/// The end of the program `name`.
+pub(crate) fn end(name: &str, result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("site-floor: {error}");
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(tap: &str, image: &str, options: &[String]) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::parse(ukvm_http::HTTP, options.iter().map(String::as_str))?;
-    let shares = capacity::share(MEMORY, 0);
+/// Serves an image at a TAP interface, by way of `transport`, for ever.
+pub(crate) fn serve(
+    tap: &str,
+    image: &str,
+    port: u16,
+    options: &[String],
+    shares: Shares,
+    transport: impl Transport + 'static,
+) -> Result<(), Box<dyn Error>> {
+    let mut options = Options::parse(port, options.iter().map(String::as_str))?;
     options.network.max_connections = Some(shares.connections);
-    let disk = Disk(block::Disk::open(Path::new(image))?);
+    let disk = Disk::open(image)?;
     let stack = net::open(tap, MAC, &options.network)?;
     executor::block_on(async move {
         let store = Store::open_within(disk, shares.index).await?;
@@ -50,16 +52,23 @@ fn serve(tap: &str, image: &str, options: &[String]) -> Result<(), Box<dyn Error
             ..TcpOptions::default()
         };
         let listener = stack.listen(options.port, buffers)?;
-        let site = Site::new(store, |error| eprintln!("site-floor: the site cannot be read: {error}"));
+        let site = Site::new(store, |error| eprintln!("the site cannot be read: {error}"));
         let _ = Rc::new(Server::new(site, Process, shares.limits(options.timeout)))
-            .run(listener, Plain, pending::<()>(), Duration::ZERO)
+            .run(listener, transport, pending::<()>(), Duration::ZERO)
             .await;
         Ok(())
     })
 }
 
-/// The image.
-struct Disk(block::Disk);
+/// An image.
+pub(crate) struct Disk(block::Disk);
+
+impl Disk {
+    /// Opens the file that it is.
+    pub(crate) fn open(path: &str) -> io::Result<Self> {
+        block::Disk::open(Path::new(path)).map(Self)
+    }
+}
 
 impl Device for Disk {
     fn size(&self) -> u64 {
