@@ -40,8 +40,9 @@ pub trait Platform: Clock {
 /// What clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a client may take for each of: what comes before its first request, its next request, all of a head, all of a body, to accept more of a reply. For each
-    /// 16 KiB of a reply, or for what is written of it at once if that is less, a client may take three times as long in all.
+    /// How long a client may take for each of: what its transport has before the first request, its next request, all of a head, all of
+    /// a body, to accept more of a reply. For each 16 KiB of a reply, or for what is written of it at once if that is less, a client may
+    /// take three times as long in all.
     pub timeout: Duration,
     /// The longest head of a request, from its first byte to the empty line, in bytes.
     pub head: usize,
