@@ -20,7 +20,7 @@ const SKIPPED_BODY: u64 = 64 << 10;
 /// slowest modem gave. Who takes a byte now and then would keep a connection for ever otherwise.
 const LEAST_TAKEN: usize = 16 << 10;
 
-/// The timeouts in which a client must take [`LEAST_TAKEN`] bytes.
+/// The timeouts in which a client must take [`LEAST_TAKEN`] bytes, and a server must send as many.
 pub(crate) const PATIENCE: u32 = 3;
 
 /// What to do with a connection that has come to its end.

@@ -79,4 +79,11 @@ impl Input {
         }
         count
     }
+
+    /// Moves bytes from the front into `buffer`, as many as there are and fit, and says how many.
+    pub(crate) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let count = buffer.len().min(self.filled);
+        buffer[..count].copy_from_slice(&self.bytes[..count]);
+        self.drop_front(count)
+    }
 }

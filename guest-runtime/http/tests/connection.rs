@@ -1,10 +1,12 @@
 //! Connections, from their bytes to the bytes of the replies.
 
 mod client;
+mod time;
 
-use client::{Client, HEAD_LIMIT, PIECE, Polls, SECOND, Talk, client, serve, serve_within, server};
+use client::{Client, HEAD_LIMIT, PIECE, Talk, client, serve, serve_within, server};
 use core::cell::Cell;
 use embassy_futures::{block_on, yield_now};
+use time::{Polls, SECOND};
 use ukvm_http::{
     Body, End, Limits, NoSource, Request, Response, Server, Service, Source, SourceFailed, Status,
 };

@@ -1,13 +1,12 @@
 //! A client that has written its script in advance, and a server for it alone.
 
+use crate::time::Polls;
 use core::convert::Infallible;
-use core::future::{pending, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+use core::future::pending;
 use embassy_futures::{block_on, yield_now};
 use embedded_io_async::{ErrorType, Read, Write};
 use std::time::Duration;
-use ukvm_http::{Clock, End, Limits, Server, Service};
+use ukvm_http::{End, Limits, Server, Service};
 
 /// The longest head that the server takes, in bytes.
 pub(crate) const HEAD_LIMIT: usize = 4096;
@@ -71,33 +70,6 @@ impl Write for Client {
 
     async fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
-    }
-}
-
-/// Timers whose time is counted in polls, and a clock that stands.
-pub(crate) struct Polls {
-    pub(crate) now: Option<Duration>,
-}
-
-/// The polls of one second.
-pub(crate) const SECOND: u64 = 100_000;
-
-impl Clock for Polls {
-    async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        // A poll of an inner timer is one of the outer one, too.
-        for _ in 0..limit.as_secs() * SECOND {
-            let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
-            if let Poll::Ready(output) = polled {
-                return Some(output);
-            }
-            yield_now().await;
-        }
-        None
-    }
-
-    fn now(&self) -> Option<Duration> {
-        self.now
     }
 }
 
