@@ -1,4 +1,4 @@
-//! HTTP/1.1 for servers: the crate `ukvm-http`, the runtime as what it stands on, and what a program with a server does around it.
+//! HTTP/1.1 for servers and clients: the crate `ukvm-http`, the runtime as what it stands on, and what a program with a server does around it.
 //!
 //! ```ignore
 //! async fn main() -> u8 {

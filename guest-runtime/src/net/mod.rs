@@ -16,6 +16,7 @@
 //! connect to others awaits [`configured`](ukvm_net_stack::Stack::configured) first.
 
 mod device;
+mod dial;
 mod watch;
 
 pub use ukvm_net_stack::{

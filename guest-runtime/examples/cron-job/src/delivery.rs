@@ -1,0 +1,136 @@
+//! The file, which is the old one or the new one, whole, whenever the job is broken off.
+
+use crate::failure::{Cause, Failure};
+use alloc::format;
+use alloc::string::{String, ToString};
+use ukvm_storage::WritableDevice;
+use ukvm_storage::fat::{Clock, Metadata, OpenFile, OpenOptions, Volume, VolumeError};
+
+/// What a file's name has behind it as long as the file is not complete.
+pub const PART: &str = ".part";
+
+/// A place for a file on a FAT file system.
+///
+/// What comes is written to another file, with [`PART`] behind its name. That one is made durable and then renamed. As no rename
+/// of FAT is atomic, a job that is broken off in that moment may leave the old file gone and the new one under the part's name, or under
+/// both names. So a file system that was not put away in order is refused until `fsck.vfat` has looked at it, and the next job
+/// [does](Self::open) what is left to do.
+///
+/// A part has a size only once its bytes are on the disk: until it is closed, the directory says 0.
+#[derive(Debug)]
+pub struct Delivery<D: WritableDevice + Clone + 'static> {
+    device: D,
+    volume: Volume<D>,
+    name: String,
+    part: String,
+}
+
+impl<D: WritableDevice + Clone + 'static> Delivery<D> {
+    /// Finds the place for the file `name` on `device`. Dates come from the clock `C`. If a job before was broken off when it had its
+    /// file complete, that takes its name now; with anything less it is removed.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk holds no file system that can be written safely, or there can be no file of this name.
+    pub async fn open<C: Clock + 'static>(device: D, name: &str) -> Result<Self, Failure> {
+        let disk = |error: &dyn ToString| Failure::new(Cause::Disk, error.to_string());
+        if !device.is_writable() {
+            return Err(disk(&"the disk is read-only: leave out `,ro`"));
+        }
+        let volume = Volume::mount::<C>(device.clone()).await.map_err(|error| disk(&error))?;
+        if volume.was_dirty() {
+            return Err(disk(
+                &"the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a` on the disk",
+            ));
+        }
+        let delivery = Self { device, volume, name: name.into(), part: format!("{name}{PART}") };
+        delivery.check_place().await?;
+        delivery.recover().await.map_err(|error| delivery.failed(&error))?;
+        Ok(delivery)
+    }
+
+    /// Whether a file can be there.
+    async fn check_place(&self) -> Result<(), Failure> {
+        let no_place =
+            |what: &str| Err(Failure::new(Cause::Disk, format!("{} cannot be written: {what}", self.name)));
+        if let Some((directory, _)) = self.name.rsplit_once('/') {
+            match self.metadata(directory).await.map_err(|error| self.failed(&error))? {
+                Some(found) if found.directory => {}
+                _ => return no_place(&format!("there is no directory {directory} on the disk, make it")),
+            }
+        }
+        match self.metadata(&self.name).await.map_err(|error| self.failed(&error))? {
+            Some(found) if found.directory => no_place("there is a directory of this name"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn metadata(&self, path: &str) -> Result<Option<Metadata>, VolumeError> {
+        match self.volume.metadata(path).await {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(VolumeError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does what a job before could not do any more.
+    async fn recover(&self) -> Result<(), VolumeError> {
+        let Some(part) = self.metadata(&self.part).await? else { return Ok(()) };
+        let size = self.metadata(&self.name).await?.map_or(0, |file| file.size);
+        // Of a file under both names fsck.vfat has left one whole and cut the other.
+        if part.size > size {
+            self.volume.rename(&self.part, &self.name).await?;
+        } else {
+            self.volume.remove_file(&self.part).await?;
+        }
+        self.volume.sync().await
+    }
+
+    /// Begins the part.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk does not take it.
+    pub async fn begin(&self) -> Result<OpenFile<D>, Failure> {
+        let options = OpenOptions::new().write().create().truncate();
+        self.volume.open(&self.part, options).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Makes the part the file. Not to be dropped before it has ended: see the type.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk does not take it.
+    pub async fn finish(&self, file: OpenFile<D>) -> Result<(), Failure> {
+        let finished = async {
+            // The bytes first, then the size that vouches for them.
+            self.device.flush().await.map_err(VolumeError::Write)?;
+            file.close().await?;
+            self.volume.sync().await?;
+            self.volume.rename(&self.part, &self.name).await?;
+            self.volume.sync().await
+        };
+        finished.await.map_err(|error| self.failed(&error))
+    }
+
+    /// Removes the part, which nobody has open, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk does not take that.
+    pub async fn discard(&self) -> Result<(), Failure> {
+        let discarded = async {
+            match self.volume.remove_file(&self.part).await {
+                Ok(()) => self.volume.sync().await,
+                Err(VolumeError::NotFound) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        discarded.await.map_err(|error| self.failed(&error))
+    }
+
+    /// A failure to write the file.
+    pub fn failed(&self, error: &VolumeError) -> Failure {
+        Failure::of_file(&self.name, error)
+    }
+}
