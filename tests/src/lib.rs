@@ -19,6 +19,7 @@
 //! - [`client`]: clients of the guests' services.
 //! - [`certificates`]: authorities, and what they certify.
 //! - [`site`]: web sites, and images of them.
+//! - [`web`]: a web server that says what a test has it say.
 
 pub mod artifacts;
 pub mod certificates;
@@ -39,4 +40,5 @@ pub mod site;
 pub mod suite;
 pub mod terminal;
 pub mod user;
+pub mod web;
 pub mod wire;

@@ -497,7 +497,7 @@ impl Engine {
     ) -> Result<usize, Unconnectable> {
         let now = self.tick();
         let address = self.source_address(remote.addr).ok_or(Unconnectable::Address)?;
-        if !self.interface.has_ip_addr(address) || !remote.addr.is_unicast() || remote.port == 0 {
+        if !self.reaches(remote.addr) || !remote.addr.is_unicast() || remote.port == 0 {
             return Err(Unconnectable::Address);
         }
         let free = |engine: &Self, port: u16| {

@@ -19,7 +19,7 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// That of the last address, as [`TcpStream::connect`].
+    /// That of the first address, as [`TcpStream::connect`].
     pub async fn connect(
         &self,
         addresses: &[IpAddress],
@@ -43,13 +43,13 @@ impl Stack {
             }
             match time::timeout(HEAD_START, first.as_mut()).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(_)) => return self.connect_to_one(others, port, options).await,
+                Ok(Err(error)) => return self.connect_to_one(others, port, options).await.map_err(|_| error),
                 Err(time::Elapsed) => {}
             }
             let mut rest = self.connect_to_one(others, port, options);
             match select(first.as_mut(), rest.as_mut()).await {
                 Either::First(Ok(stream)) | Either::Second(Ok(stream)) => Ok(stream),
-                Either::First(Err(_)) => rest.await,
+                Either::First(Err(error)) => rest.await.map_err(|_| error),
                 Either::Second(Err(_)) => first.await,
             }
         })

@@ -50,7 +50,9 @@ pub enum Command {
     Site(SiteOptions),
     /// How fast the same is over TLS: handshakes, and bytes
     Tls(SiteOptions),
-    /// All of it but these two, as one JSON file and one HTML report
+    /// How long a job lives that fetches a file, beside curl in a process
+    Job(JobOptions),
+    /// All of it but these three, as one JSON file and one HTML report
     All(AllOptions),
 }
 
@@ -220,6 +222,25 @@ pub struct SiteOptions {
     pub common: Common,
 }
 
+/// Options of `job`.
+#[derive(Debug, Args)]
+pub struct JobOptions {
+    /// Write the figures to FILE, as a table in Markdown
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    pub markdown: Option<PathBuf>,
+
+    /// Make files and disk in DIR, removed at the end
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    pub directory: PathBuf,
+
+    /// Where the result goes.
+    #[command(flatten)]
+    pub json: Json,
+    /// What all measurements take.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// Options of `all`.
 #[derive(Debug, Args)]
 pub struct AllOptions {
@@ -292,7 +313,7 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute, io, site, tls or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io, site, tls, job or all".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

@@ -12,6 +12,7 @@
 //! | [`compute`] | the guest's speed at computing, and at reading the clock |
 //! | [`io`] | packets and blocks in and out of a guest |
 //! | [`site`] | a web site in a guest, with TLS or without, beside nginx and beside the same program in a process |
+//! | [`job`] | a job from its start to its end, beside curl |
 //!
 //! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`], [`markdown`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.
@@ -22,13 +23,16 @@ pub mod chart;
 pub mod churn;
 pub mod cli;
 pub mod compute;
+mod directory;
 pub mod error;
 pub mod html;
 pub mod io;
+pub mod job;
 pub mod life;
 pub mod machine;
 pub mod markdown;
 pub mod memory;
+mod nginx;
 pub mod output;
 pub mod program;
 pub mod progress;

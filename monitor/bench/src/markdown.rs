@@ -1,10 +1,11 @@
 //! The promises as a table in Markdown, for a page of documentation.
 
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::promise::{Promise, Promised, Unmeasured};
 use crate::results::Results;
 use crate::site::Site;
-use crate::stats::Interval;
+use crate::stats::{Interval, Summary};
 use crate::table;
 
 /// Where and when it was measured, and the promises: what was measured of them, or why not.
@@ -60,6 +61,25 @@ pub fn site(site: &Site, machine: &Machine) -> String {
                 by(served.by_nginx),
                 by(served.by_process),
             );
+        }
+    }
+    text
+}
+
+/// Where and when it was measured, and how long jobs lived: the lives, and what they are made of.
+#[must_use]
+pub fn job(job: &Job, machine: &Machine) -> String {
+    let mut text = format!("{}; {}.\n\n", machine.line(), table::rounds(job.rounds, job.wanted));
+    text += "| | median | least | p90 | by curl |\n|---|---|---|---|---|\n";
+    for lived in &job.subjects {
+        let mut line = |name: &str, took: &Summary, by: &str| {
+            let [median, least, p90] = [took.median, took.minimum, took.p90].map(table::time);
+            text += &format!("| {} | {median} | {least} | {p90} | {by} |\n", escaped(name));
+        };
+        let by = lived.by_curl.map_or("–".to_owned(), |by| escaped(&table::ratio(by)));
+        line(&format!("**{}**", lived.name), &lived.life_ns, &by);
+        for stage in &lived.stages {
+            line(&stage.name, &stage.took_ns, "");
         }
     }
     text

@@ -5,6 +5,7 @@ use crate::churn::Churn;
 use crate::compute::Compute;
 use crate::error::Error;
 use crate::io::Io;
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::promise::{Promise, Unmeasured};
@@ -54,6 +55,9 @@ pub struct Results {
     /// A web site over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Site>,
+    /// Jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
 }
 
 /// The start of a sentence about so many figures.
@@ -83,6 +87,7 @@ impl Results {
             io: None,
             site: None,
             tls: None,
+            job: None,
         }
     }
 

@@ -1,16 +1,16 @@
 //! A run of `ukvm-bench`: what is asked for is found, then measured.
 
 use crate::cli::{
-    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, Json,
+    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, JobOptions, Json,
     MemoryOptions, SiteOptions, Subject,
 };
 use crate::error::Error;
 use crate::output::Output;
 use crate::program::{self, Program};
 use crate::setting::{Files, Setting};
-use crate::{boot, churn, compute, io, memory, site};
+use crate::{boot, churn, compute, io, job, memory, site};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The floor of a start.
 const START_FLOOR: &str = "start-floor";
@@ -30,6 +30,8 @@ const SITE_FLOOR: &str = "site-floor";
 const HTTPS: &str = "https.elf";
 /// The same in a process.
 const HTTPS_FLOOR: &str = "https-floor";
+/// The guest that fetches a file.
+const JOB: &str = "cron-job.elf";
 /// Lives that each processor has in a round of `all`.
 const LIVES: usize = 16;
 
@@ -47,6 +49,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Io(options) => run_io(&options),
         Command::Site(options) => run_site(&options, false),
         Command::Tls(options) => run_site(&options, true),
+        Command::Job(options) => run_job(&options),
         Command::All(options) => run_all(&options),
     }
 }
@@ -149,26 +152,45 @@ fn run_io(options: &IoOptions) -> Result<(), Error> {
     setting.finish(files)
 }
 
+/// A program of others that something is measured with.
+fn other(setting: &Setting, name: &str) -> Result<PathBuf, Error> {
+    // Debian keeps servers where not every user's PATH leads.
+    let place = Path::new("/usr/sbin").join(name);
+    let found = setting.places.find(name, "PATH", None);
+    found.or_else(|_| setting.places.find(name, "PATH", Some(&place))).map_err(|_| {
+        Error::missing(format!(
+            "{name} is neither in PATH nor in /usr/sbin; install it, as it is measured with"
+        ))
+    })
+}
+
+fn run_job(options: &JobOptions) -> Result<(), Error> {
+    let JobOptions { markdown, directory, json, common } = options;
+    let mut setting = Setting::new(common)?;
+    let programs = job::Programs {
+        monitor: setting.monitor.clone(),
+        elf: setting.guest(JOB)?,
+        nginx: other(&setting, "nginx")?,
+        dnsmasq: other(&setting, "dnsmasq")?,
+        curl: other(&setting, "curl")?,
+        mkfs: other(&setting, "mkfs.vfat")?,
+    };
+    let plan = job::Plan::new(&programs, directory, common.runs)?;
+    let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
+    setting.job(&plan);
+    setting.finish(Files { json, markdown, ..Files::default() })
+}
+
 fn run_site(options: &SiteOptions, tls: bool) -> Result<(), Error> {
     let SiteOptions { markdown, directory, json, common } = options;
     let mut setting = Setting::new(common)?;
-    // Debian keeps nginx where not every user's PATH leads.
-    let other = |name: &str| {
-        let place = Path::new("/usr/sbin").join(name);
-        let found = setting.places.find(name, "PATH", None);
-        found.or_else(|_| setting.places.find(name, "PATH", Some(&place))).map_err(|_| {
-            Error::missing(format!(
-                "{name} is neither in PATH nor in /usr/sbin; install it, as it is measured with"
-            ))
-        })
-    };
     let programs = site::Programs {
         monitor: setting.monitor.clone(),
         elf: setting.guest(if tls { HTTPS } else { SITE })?,
         floor: setting.places.find(if tls { HTTPS_FLOOR } else { SITE_FLOOR }, "--programs", None)?,
-        nginx: other("nginx")?,
-        wrk: other("wrk")?,
-        openssl: tls.then(|| other("openssl")).transpose()?,
+        nginx: other(&setting, "nginx")?,
+        wrk: other(&setting, "wrk")?,
+        openssl: tls.then(|| other(&setting, "openssl")).transpose()?,
     };
     let plan = site::Plan::new(programs, directory, common.runs)?;
     let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;

@@ -7,7 +7,7 @@ use crate::program::{Places, Program};
 use crate::promise::Unmeasured;
 use crate::results::Results;
 use crate::session::Session;
-use crate::{boot, chart, churn, compute, html, io, markdown, memory, results, site, table};
+use crate::{boot, chart, churn, compute, html, io, job, markdown, memory, results, site, table};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -118,6 +118,10 @@ impl Setting {
         *(if tls { &mut self.results.tls } else { &mut self.results.site }) = measured;
     }
 
+    pub(crate) fn job(&mut self, plan: &job::Plan) {
+        self.results.job = self.measure(|session| job::measure(plan, session));
+    }
+
     /// Prints all there is, writes the files, and tells why there is no more.
     pub(crate) fn finish(mut self, files: Files) -> Result<(), Error> {
         let lacking = self.results.unmeasured.len();
@@ -143,10 +147,10 @@ impl Setting {
             }),
             write(html, || html::report(results)),
             write(markdown, || {
-                Ok(results.site.as_ref().or(results.tls.as_ref()).map_or_else(
-                    || markdown::promises(results),
-                    |site| markdown::site(site, &results.machine),
-                ))
+                let site = results.site.as_ref().or(results.tls.as_ref());
+                let site = site.map(|site| markdown::site(site, &results.machine));
+                let job = results.job.as_ref().map(|job| markdown::job(job, &results.machine));
+                Ok(site.or(job).unwrap_or_else(|| markdown::promises(results)))
             }),
         ];
         // The first that failed is the reason for the others.

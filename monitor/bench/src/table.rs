@@ -213,7 +213,7 @@ pub fn unmeasured(rows: &[Unmeasured]) -> String {
 #[must_use]
 pub fn all(results: &Results) -> String {
     let Results {
-        boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, tls, ..
+        boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, tls, job, ..
     } = results;
     let texts = [
         starts.as_ref().map(boot),
@@ -223,6 +223,7 @@ pub fn all(results: &Results) -> String {
         traffic.as_ref().map(io),
         site.as_ref().map(|site| crate::site::table("site", site)),
         tls.as_ref().map(|site| crate::site::table("tls", site)),
+        job.as_ref().map(crate::job::table),
         (!results.promises.is_empty()).then(|| promises(&results.promises)),
         (!results.unmeasured.is_empty()).then(|| unmeasured(&results.unmeasured)),
     ];

@@ -5,7 +5,10 @@ use crate::life;
 use crate::program::Program;
 use crate::session::Session;
 use std::io::{PipeReader, PipeWriter, Read, pipe};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A program that was started; killed when it is dropped.
 #[derive(Debug)]
@@ -26,6 +29,27 @@ impl Turn {
         // The command holds the writing ends, without which the pipes would never end; it goes with this function.
         let child = command.spawn().map_err(|error| Error::start(&program.path, &error))?;
         Ok(Self { name: program.name.clone(), words: program.words(), child, complaint })
+    }
+
+    /// Starts a program that serves, and waits until it takes connections to `address`.
+    pub(crate) fn serve(program: &Program, address: SocketAddr, session: &Session) -> Result<Self, Error> {
+        /// How often to try whether it listens.
+        const TICK: Duration = Duration::from_millis(5);
+        let mut server = Self::start(program, Stdio::null())?;
+        let start = Instant::now();
+        while TcpStream::connect_timeout(&address, 20 * TICK).is_err() {
+            if session.is_interrupted() {
+                return Err(Error::interrupted());
+            }
+            if let Some(error) = server.has_ended() {
+                return Err(error);
+            }
+            if start.elapsed() > session.patience {
+                return Err(server.wrong("took no connection in the time that --patience allows"));
+            }
+            sleep(TICK);
+        }
+        Ok(server)
     }
 
     /// The number of its process.

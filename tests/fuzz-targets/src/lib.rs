@@ -4,6 +4,7 @@
 //! otherwise says nothing; and `seeds`, a few inputs that get far. The fuzzers in `tests/fuzz` look for bytes that make
 //! one panic; `tests/smoke.rs` tries the seeds, changed in many ways, with every `cargo test`.
 
+pub mod answer;
 pub mod dispatch;
 pub mod elf;
 pub mod frame;
@@ -29,7 +30,8 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
+    Target { name: "answer", run: answer::run, seeds: answer::seeds },
     Target { name: "dispatch", run: dispatch::run, seeds: dispatch::seeds },
     Target { name: "elf", run: elf::run, seeds: elf::seeds },
     Target { name: "frame", run: frame::run, seeds: frame::seeds },

@@ -53,6 +53,11 @@ fn smoke(name: &str, rounds: usize) {
 }
 
 #[test]
+fn answer() {
+    smoke("answer", 3000);
+}
+
+#[test]
 fn dispatch() {
     smoke("dispatch", 500);
 }

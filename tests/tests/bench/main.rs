@@ -4,6 +4,7 @@
 mod all;
 mod boot;
 mod io;
+mod job;
 mod one_guest;
 mod refusals;
 mod site;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
             }
         }
     }
-    let tests = [all::TESTS, boot::TESTS, io::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
+    let tests =
+        [all::TESTS, boot::TESTS, io::TESTS, job::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
     ukvm_tests::suite::run(&arguments, &[Need::Kvm], tests.into_iter().flatten()).exit_code()
 }
 

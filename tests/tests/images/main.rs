@@ -4,6 +4,7 @@
 mod blocks;
 mod broken_fat;
 mod broken_tar;
+mod delivery;
 mod fat;
 mod made;
 mod tar;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         blocks::TESTS,
         broken_fat::TESTS,
         broken_tar::TESTS,
+        delivery::TESTS,
         fat::TESTS,
         made::TESTS,
         tar::TESTS,

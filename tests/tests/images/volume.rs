@@ -36,6 +36,20 @@ impl Disk {
     pub(crate) fn new(bytes: Vec<u8>) -> Rc<Self> {
         Rc::new(Self { bytes: bytes.into(), ..Self::default() })
     }
+
+    pub(crate) fn read_only(bytes: Vec<u8>) -> Rc<Self> {
+        Rc::new(Self { bytes: bytes.into(), read_only: true, ..Self::default() })
+    }
+
+    /// What is on it now.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes.borrow().clone()
+    }
+
+    /// What was written so far, each time at which byte.
+    pub(crate) fn writes(&self) -> Vec<(usize, Vec<u8>)> {
+        self.writes.borrow().clone()
+    }
 }
 
 impl Device for Disk {
@@ -168,8 +182,7 @@ fn refusals_say_why() {
         volume.sync().await.unwrap();
     });
     fsck(&disk.bytes.borrow());
-    let read_only =
-        Rc::new(Disk { bytes: disk.bytes.borrow().clone().into(), read_only: true, ..Disk::default() });
+    let read_only = Disk::read_only(disk.bytes());
     let volume = mount(&read_only);
     assert_eq!(wait(volume.write("new", b"x")), Err(VolumeError::ReadOnly));
     assert_eq!(wait(volume.read("file")).unwrap(), b"x");
@@ -412,7 +425,7 @@ fn a_cut_at_any_write_loses_nothing_that_was_there() {
 
 /// What `fsck.vfat -a` makes of an image.
 #[track_caller]
-fn mend(image: &[u8]) -> Vec<u8> {
+pub(crate) fn mend(image: &[u8]) -> Vec<u8> {
     let directory = directory();
     let path = directory.path().join("data.img");
     fs::write(&path, image).unwrap();

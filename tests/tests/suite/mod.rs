@@ -12,6 +12,7 @@ mod clock;
 mod concurrency;
 mod config_file;
 mod console;
+mod cron;
 mod crowd;
 mod disk;
 mod documentation;
@@ -62,6 +63,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         concurrency::TESTS,
         config_file::TESTS,
         console::TESTS,
+        cron::TESTS,
         crowd::TESTS,
         disk::TESTS,
         documentation::TESTS,

@@ -6,13 +6,25 @@ use alloc::string::{String, ToString};
 use ukvm_storage::WritableDevice;
 use ukvm_storage::fat::{Clock, Metadata, OpenFile, OpenOptions, Volume, VolumeError};
 
-/// What a file's name has behind it as long as the file is not complete.
-pub const PART: &str = ".part";
+/// The path of the part of a file, which is made of a number that follows from the file's name. It has one entry in its directory, as
+/// all names of eight capitals and three have, so that it comes and goes in one write. Of a longer name a part may be left, under
+/// which nobody looks for it.
+#[must_use]
+pub fn part(name: &str) -> String {
+    let (directory, file) = name.rsplit_once('/').map_or(("", name), |(directory, file)| (directory, file));
+    // FNV-1a. FAT does not tell capitals from small letters.
+    let hash = file
+        .chars()
+        .flat_map(char::to_lowercase)
+        .fold(0x811c_9dc5_u32, |hash, letter| (hash ^ u32::from(letter)).wrapping_mul(0x0100_0193));
+    let slash = if directory.is_empty() { "" } else { "/" };
+    format!("{directory}{slash}{hash:08X}.TMP")
+}
 
 /// A place for a file on a FAT file system.
 ///
-/// What comes is written to another file, with [`PART`] behind its name. That one is made durable and then renamed. As no rename
-/// of FAT is atomic, a job that is broken off in that moment may leave the old file gone and the new one under the part's name, or under
+/// What comes is written to another file beside it, the [part](part). That one is made durable and then renamed. As no rename of FAT is
+/// atomic, a job that is broken off in that moment may leave the old file gone and the new one under the part's name, or under
 /// both names. So a file system that was not put away in order is refused until `fsck.vfat` has looked at it, and the next job
 /// [does](Self::open) what is left to do.
 ///
@@ -43,7 +55,7 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
                 &"the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a` on the disk",
             ));
         }
-        let delivery = Self { device, volume, name: name.into(), part: format!("{name}{PART}") };
+        let delivery = Self { device, volume, name: name.into(), part: part(name) };
         delivery.check_place().await?;
         delivery.recover().await.map_err(|error| delivery.failed(&error))?;
         Ok(delivery)

@@ -8,6 +8,7 @@ extern crate alloc;
 mod network;
 
 use alloc::format;
+use core::time::Duration;
 use cron_job::delivery::Delivery;
 use cron_job::download::{download, unless_stopped};
 use cron_job::failure::{Cause, Failure};
@@ -31,6 +32,9 @@ ukvm_runtime::program! {
 /// Its name, for messages and for servers.
 const NAME: &str = "cron-job";
 
+/// How long the end of a connection may take to leave. Nobody waits for an answer to it.
+const PARTING: Duration = Duration::from_millis(2);
+
 async fn main() -> u8 {
     let stages = Stages::new(time::monotonic);
     let ended = match Options::parse(args()) {
@@ -41,6 +45,8 @@ async fn main() -> u8 {
         Ok(()) => 0,
         Err(failure) => {
             println!("{NAME}: {failure}");
+            // A server that is left in the middle of an answer learns it.
+            time::sleep(PARTING).await;
             failure.status()
         }
     }
@@ -77,8 +83,11 @@ async fn run(options: &Options, stages: &Stages) -> Result<(), Failure> {
         }
     };
     stages.end(Stage::Body);
+    let from = answer.url().clone();
+    // Closes the connection while the disk works.
+    drop(answer);
     delivery.finish(file).await?;
     stages.end(Stage::File);
-    println!("{NAME}: {size} bytes of {} are in {output}; ms: {stages}", answer.url());
+    println!("{NAME}: {size} bytes of {from} are in {output}; ms: {stages}");
     Ok(())
 }

@@ -114,20 +114,21 @@ fn client_only(options: NetworkOptions) -> Result<Config, String> {
     Ok(config)
 }
 
-/// A path on FAT that leaves room for the end of the [part's](crate::delivery::PART) name; or what would be one.
+/// A path on FAT; or what would be one.
 fn file_name(text: &str) -> Result<String, String> {
-    let most = 255 - crate::delivery::PART.len();
+    /// The most units of UTF-16 that a name of FAT has.
+    const MOST: usize = 255;
     let is_name = |name: &str| {
         !name.is_empty()
             && !name.ends_with(['.', ' '])
-            && name.encode_utf16().count() <= most
+            && name.encode_utf16().count() <= MOST
             && !name.contains(|c: char| c.is_control() || "\"*/:<>?\\|".contains(c))
     };
     if text.split('/').all(is_name) {
         return Ok(text.into());
     }
     Err(format!(
-        "a name that FAT can hold, of up to {most} characters without \" * : < > ? \\ |, and no dot or space at its end"
+        "a name that FAT can hold, of up to {MOST} characters without \" * : < > ? \\ |, and no dot or space at its end"
     ))
 }
 

@@ -12,11 +12,13 @@ mod wrk;
 use crate::error::Error;
 use crate::io::cpus::Cpus;
 use crate::io::network;
+use crate::nginx::{self, Tls};
 use crate::program::Program;
 use crate::rounds::Rounds;
 use crate::session::Session;
 use crate::stats::{Interval, Summary};
 use crate::table;
+use crate::turn::Turn;
 use certificate::Certificate;
 use files::{BULK, Files, LARGE, SMALL};
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,11 @@ impl Plan {
         let files = Files::create(directory)?;
         let certificate =
             openssl.map(|openssl| Certificate::create(&openssl, files.directory())).transpose()?;
-        files.configure(service.port, certificate.as_ref())?;
+        let tls = certificate
+            .as_ref()
+            .map(|Certificate { certificate, key, .. }| Tls { certificate, key });
+        let nginx = nginx::program(&nginx, files.directory(), tls)
+            .map_err(|error| Error::output(files.directory(), &error))?;
         let addresses = ["--ip".to_owned(), format!("{}/24", network::GUEST)];
         let images = [Some(files.image()), certificate.map(|certificate| certificate.image)];
         let images: Vec<String> = images.iter().flatten().map(|image| image.display().to_string()).collect();
@@ -131,16 +137,6 @@ impl Plan {
         let process = [vec![network::TAP.to_owned()], images, addresses.to_vec()].concat();
         let process =
             Program { arguments: process.into_iter().map(Into::into).collect(), ..Program::at(&floor) };
-        let words = [
-            "-p".into(),
-            files.directory().into(),
-            "-c".into(),
-            files.configuration().into(),
-            // Here, as it must not become a daemon that outlives its turn.
-            "-g".into(),
-            "daemon off; master_process off;".into(),
-        ];
-        let nginx = Program { arguments: words.into(), ..Program::at(&nginx) };
         let [a, b, c] = service.servers;
         let servers = [guest.named(a), process.named(b), nginx.named(c)];
         Ok(Self { service, servers, wrk: Wrk::new(wrk, files.script()), runs, _files: files })
@@ -202,7 +198,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         else {
             return Err(Error::host("there is no such server; start again"));
         };
-        let server = cpus.with_subjects(|| server::start(program, (address, *port).into(), session))?;
+        let server = cpus.with_subjects(|| Turn::serve(program, (address, *port).into(), session))?;
         let load = |load: &Kind, length| {
             let url = format!("{scheme}://{address}/{}", load.path);
             plan.wrk.load(&url, load.connections, load.anew, length, session)

@@ -1,0 +1,171 @@
+//! The file of the example `cron-job`: the old one or the new one, whole, wherever the job is broken off.
+
+use crate::fat::{KINDS, image};
+use crate::volume::{Disk, Noon, mend};
+use crate::world::{FAT, contents, directory, fsck, open, wait, write};
+use cron_job::delivery::{Delivery, part};
+use cron_job::failure::{Cause, Failure};
+use embedded_io_async::Write;
+use std::rc::Rc;
+use ukvm_storage::Entry;
+
+ukvm_tests::tests! {
+    a_job_replaces_the_file .needs(FAT);
+    a_job_that_fails_leaves_the_file .needs(FAT);
+    a_cut_at_any_write_leaves_one_version_whole .needs(FAT);
+    what_cannot_be_written_is_refused .needs(FAT);
+}
+
+/// The file's path.
+const NAME: &str = "data/the file.csv";
+
+type Place = Delivery<Rc<Disk>>;
+
+/// The kinds of file system that have a mark which says that they were not put away in order: not FAT12.
+fn marked() -> impl Iterator<Item = (&'static str, u64, u64)> {
+    KINDS.into_iter().skip(1)
+}
+
+/// A file system with the file, if there is one.
+fn base(kind: (&str, u64, u64), old: Option<&[u8]>) -> Vec<u8> {
+    let tree = directory();
+    write(tree.path(), "data/other", [3; 3000]);
+    if let Some(old) = old {
+        write(tree.path(), NAME, old);
+    }
+    image(tree.path(), kind)
+}
+
+async fn deliver(disk: &Rc<Disk>, bytes: &[u8]) -> Result<(), Failure> {
+    let place = Place::open::<Noon>(disk.clone(), NAME).await?;
+    let mut file = place.begin().await?;
+    file.write_all(bytes).await.map_err(|error| place.failed(&error))?;
+    place.finish(file).await
+}
+
+/// What is in the file, and in its part.
+fn found(bytes: &[u8]) -> [Option<Vec<u8>>; 2] {
+    let store = open(bytes).expect("a file system");
+    [NAME.into(), part(NAME)].map(|name: String| {
+        let entry = wait(store.find(&name)).expect("it can be read");
+        matches!(entry, Some(Entry::File(_))).then(|| contents(&store, &name))
+    })
+}
+
+fn a_job_replaces_the_file() {
+    for kind in KINDS {
+        for old in [None, Some(&[1; 5000][..])] {
+            let disk = Disk::new(base(kind, old));
+            for new in [vec![2; 9000], vec![3; 10], vec![]] {
+                wait(deliver(&disk, &new)).unwrap();
+                let bytes = disk.bytes();
+                assert_eq!(found(&bytes), [Some(new), None], "{kind:?}");
+                fsck(&bytes);
+            }
+        }
+    }
+}
+
+fn a_job_that_fails_leaves_the_file() {
+    for kind in KINDS {
+        let old = vec![1; 5000];
+        let disk = Disk::new(base(kind, Some(&old)));
+        let place = wait(Place::open::<Noon>(disk.clone(), NAME)).unwrap();
+        // Nothing was begun.
+        wait(place.discard()).unwrap();
+        let mut file = wait(place.begin()).unwrap();
+        wait(file.write_all(&[2; 9000])).unwrap();
+        drop(file);
+        wait(place.discard()).unwrap();
+        assert_eq!(found(&disk.bytes()), [Some(old.clone()), None]);
+        // It fills the file system.
+        let mut file = wait(place.begin()).unwrap();
+        let error = loop {
+            if let Err(error) = wait(file.write_all(&[2; 100_000])) {
+                break place.failed(&error);
+            }
+        };
+        assert_eq!(error.cause, Cause::Full, "{error}");
+        drop(file);
+        wait(place.discard()).unwrap();
+        let bytes = disk.bytes();
+        assert_eq!(found(&bytes), [Some(old), None], "{kind:?}");
+        fsck(&bytes);
+    }
+}
+
+/// A job is broken off after each of its writes; `fsck.vfat` looks at what is left, and the next job begins.
+fn a_cut_at_any_write_leaves_one_version_whole() {
+    for kind in marked() {
+        // A new version that is longer, shorter and as long, and a first one.
+        for (old, new) in [
+            (Some(vec![1; 2500]), vec![2; 4500]),
+            (Some(vec![1; 4500]), vec![2; 2500]),
+            (Some(vec![1; 2500]), vec![2; 2500]),
+            (None, vec![2; 2500]),
+        ]
+        // The larger file system takes longer, and is no other in what matters here.
+        .into_iter()
+        .take(if kind.0 == "16" { 4 } else { 1 })
+        {
+            let mut bytes = base(kind, old.as_deref());
+            let disk = Disk::new(bytes.clone());
+            wait(deliver(&disk, &new)).unwrap();
+            let writes = disk.writes();
+            let mut versions = Vec::new();
+            for (offset, written) in &writes {
+                bytes[*offset..*offset + written.len()].copy_from_slice(written);
+                let mended = mend(&bytes);
+                let sizes =
+                    found(&mended).map(|file| file.map(|bytes| (bytes.len(), bytes.first().copied())));
+                let mended = Disk::new(mended);
+                drop(wait(Place::open::<Noon>(mended.clone(), NAME)).unwrap());
+                let after = mended.bytes();
+                let [file, part] = found(&after);
+                assert!(
+                    file == old || file.as_ref() == Some(&new),
+                    "{kind:?}, write {}: {sizes:?} before",
+                    versions.len()
+                );
+                assert_eq!(part, None);
+                fsck(&after);
+                versions.push(file == old);
+            }
+            // There is one moment from which on it is the new one.
+            assert!(versions.is_sorted_by(|before, after| before >= after), "{versions:?}");
+            assert!(versions[0] && !versions[versions.len() - 1], "{versions:?}");
+        }
+    }
+}
+
+fn what_cannot_be_written_is_refused() {
+    let refusal = |disk: Rc<Disk>, name: &str| {
+        let failure = wait(Place::open::<Noon>(disk, name)).expect_err("a refusal");
+        assert_eq!(failure.cause, Cause::Disk, "{failure}");
+        failure.to_string()
+    };
+    let [kind, ..] = KINDS;
+    let bytes = base(kind, None);
+    for (name, start) in [
+        ("data", "data cannot be written: there is a directory of this name"),
+        ("gone/a", "gone/a cannot be written: there is no directory gone on the disk, make it"),
+        ("data/other/a", "data/other/a cannot be written: there is no directory data/other on the disk"),
+    ] {
+        let said = refusal(Disk::new(bytes.clone()), name);
+        assert!(said.starts_with(start), "{said}");
+    }
+    let said = refusal(Disk::read_only(bytes), "a");
+    assert_eq!(said, "the disk is read-only: leave out `,ro`");
+    let said = refusal(Disk::new(vec![0; 1 << 20]), "a");
+    assert!(said.starts_with("the disk holds neither a tar archive nor a FAT file system"), "{said}");
+    for kind in marked() {
+        let disk = Disk::new(base(kind, Some(b"old")));
+        let place = wait(Place::open::<Noon>(disk.clone(), NAME)).unwrap();
+        let mut file = wait(place.begin()).unwrap();
+        wait(file.write_all(&[2; 9000])).unwrap();
+        // The job is broken off here.
+        let broken = Disk::new(disk.bytes());
+        let said = refusal(broken, NAME);
+        assert!(said.ends_with("run `fsck.vfat -a` on the disk"), "{said}");
+    }
+}
