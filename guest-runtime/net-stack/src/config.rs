@@ -24,6 +24,10 @@ pub struct Config {
     /// Whether to have a DHCP server give an IPv4 address, and what goes with it. Gateways that are named below count before those
     /// that it names.
     pub dhcp: bool,
+    /// Whether to use that address at once, as many hosts do, and not only when nobody else on the link has claimed it for 100 ms. It
+    /// is checked and given up in either case; here packets may carry it that are another's by right. For who lives for less than a
+    /// second.
+    pub dhcp_at_once: bool,
     /// The name that a DHCP server is told.
     pub host_name: Option<String>,
     /// Whether to take IPv6 addresses, a router, DNS servers and the MTU from router advertisements (RFC 4862). Addresses that find no

@@ -12,6 +12,7 @@ use smoltcp::wire::{IpAddress, IpCidr};
 /// |---|---|
 /// | `--ip ADDRESS/PREFIX` | an own address, IPv4 or IPv6; may be repeated |
 /// | `--ip dhcp` | an IPv4 address from a DHCP server, with the gateway and what else it says |
+/// | `--ip dhcp-at-once` | the same, in use 0.1 s earlier, before others can have said that it is theirs |
 /// | `--ip slaac` | IPv6 addresses, router, DNS servers and MTU as routers advertise them (RFC 4862) |
 /// | `--hostname NAME` | the name that a DHCP server is told |
 /// | `--gateway ADDRESS` | where packets to other networks go; once for IPv4 and once for IPv6 |
@@ -93,6 +94,11 @@ impl Options {
         let expected = match name {
             "--ip" if value == "dhcp" => {
                 self.config.dhcp = true;
+                return Ok(());
+            }
+            "--ip" if value == "dhcp-at-once" => {
+                self.config.dhcp = true;
+                self.config.dhcp_at_once = true;
                 return Ok(());
             }
             "--ip" if value == "slaac" => {
@@ -178,7 +184,9 @@ mod tests {
     fn a_server_may_be_asked_for_the_address() {
         let (options, others) =
             Options::parse(["--ip=dhcp", "--hostname", "web-1", "--ip", "fd00::2/64"]).unwrap();
-        assert!(options.config.dhcp && others.is_empty());
+        assert!(options.config.dhcp && !options.config.dhcp_at_once && others.is_empty());
+        let (at_once, _) = Options::parse(["--ip", "dhcp-at-once"]).unwrap();
+        assert!(at_once.config.dhcp && at_once.config.dhcp_at_once);
         assert_eq!(options.config.host_name.as_deref(), Some("web-1"));
         assert_eq!(options.config.addresses.len(), 1);
         let name = alloc::format!("{}.example", "x".repeat(64));

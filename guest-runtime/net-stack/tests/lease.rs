@@ -104,11 +104,17 @@ fn world() -> (World, Shared) {
 
 /// The same, whose stack 0 has other addresses as well.
 fn world_with(others: &'static [&'static str]) -> (World, Shared) {
+    world_where(others, |_| {})
+}
+
+/// The same, whose stack 1 is told more.
+fn world_where(others: &'static [&'static str], tell: fn(&mut Config)) -> (World, Shared) {
     let world = World::with(|side, config| {
         if side == 1 {
             config.addresses.clear();
             config.dhcp = true;
             config.host_name = Some("guest".into());
+            tell(config);
         } else {
             config
                 .addresses
@@ -328,6 +334,27 @@ fn an_address_of_somebody_else_is_declined_and_another_taken() {
     let declined = &server.asked[2];
     assert_eq!((declined.requested, declined.server), (Some(address(50)), Some(SERVER)));
     assert!(declined.own.is_unspecified());
+}
+
+#[test]
+fn an_address_may_be_used_before_it_is_known_to_be_free() {
+    let (mut world, server) = world_where(&[], |config| config.dhcp_at_once = true);
+    let took = configured(&mut world);
+    assert!(took < Duration::from_millis(10), "{took:?}");
+    assert_eq!(v4(&world.stacks[1].configuration()), [address(50)]);
+    drop(connection(&mut world));
+    assert_eq!(kinds(&server), [DhcpMessageType::Discover, DhcpMessageType::Request]);
+
+    // It is checked all the same.
+    let (mut world, server) = world_where(&["10.0.0.50/24"], |config| config.dhcp_at_once = true);
+    configured(&mut world);
+    let shared = server.clone();
+    world.run(async move {
+        while kinds(&shared).last() != Some(&DhcpMessageType::Decline) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert!(v4(&world.stacks[1].configuration()).is_empty());
 }
 
 #[test]

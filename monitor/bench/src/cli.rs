@@ -50,7 +50,7 @@ pub enum Command {
     Site(SiteOptions),
     /// How fast the same is over TLS: handshakes, and bytes
     Tls(SiteOptions),
-    /// How long a job lives that fetches a file, beside curl in a process
+    /// How long a job lives that fetches a file, beside curl in a shell
     Job(JobOptions),
     /// All of it but these three, as one JSON file and one HTML report
     All(AllOptions),

@@ -20,13 +20,13 @@ fn jobs_beside_curl() {
     let ended = run.finish().status(0).says(&["ukvm-bench: job: 1 of 1\n"]);
     let subjects = json(&result)["job"]["subjects"].clone();
     let names = each(&subjects, "name");
-    assert_eq!(names.len(), 3);
+    assert_eq!(names.len(), 4);
     let page = fs::read_to_string(page).expect("a page");
     for subject in subjects.as_array().expect("subjects") {
         let name = subject["name"].as_str().expect("a name");
         assert!(ended.text().contains(name) && page.contains(name), "{name}: {}", ended.text());
         let life = subject["life_ns"]["median"].as_f64().expect("a life");
-        let is_curl = name.starts_with("curl");
+        let is_curl = name.starts_with("curl,");
         assert_eq!(subject["by_curl"].is_null(), is_curl, "{subject}");
         let stages = subject["stages"].as_array().expect("stages");
         assert_eq!(stages.len(), if is_curl { 0 } else { 8 }, "{subject}");

@@ -89,8 +89,9 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
     async fn recover(&self) -> Result<(), VolumeError> {
         let Some(part) = self.metadata(&self.part).await? else { return Ok(()) };
         let size = self.metadata(&self.name).await?.map_or(0, |file| file.size);
-        // Of a file under both names fsck.vfat has left one whole and cut the other.
-        if part.size > size {
+        // An old file that has its bytes is not being replaced yet. Of a file under both names fsck.vfat has left one whole, and
+        // nothing of the other.
+        if part.size > 0 && size == 0 {
             self.volume.rename(&self.part, &self.name).await?;
         } else {
             self.volume.remove_file(&self.part).await?;
@@ -118,7 +119,7 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
             // The bytes first, then the size that vouches for them.
             self.device.flush().await.map_err(VolumeError::Write)?;
             file.close().await?;
-            self.volume.sync().await?;
+            self.device.flush().await.map_err(VolumeError::Write)?;
             self.volume.rename(&self.part, &self.name).await?;
             self.volume.sync().await
         };

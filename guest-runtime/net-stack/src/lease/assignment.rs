@@ -27,6 +27,8 @@ pub(crate) struct Assignment {
     own: Vec<Ipv4Cidr>,
     claims: Vec<Claim>,
     client: Option<Client>,
+    /// Whether a leased address is used before it is known to be free.
+    at_once: bool,
     /// The lease that is in effect.
     lease: Option<Lease>,
     /// The servers of names that the network has told of.
@@ -48,6 +50,7 @@ impl Assignment {
             claims: own.iter().map(|cidr| Claim::new(cidr.address(), Source::Config, now)).collect(),
             own,
             client: config.dhcp.then(|| Client::new(now, random.fork())),
+            at_once: config.dhcp_at_once,
             lease: None,
             dns_servers: Vec::new(),
             is_link_up: true,
@@ -95,7 +98,10 @@ impl Assignment {
         self.claims.retain(|claim| claim.source == Source::Config || Some(claim.address) == leased);
         let Some(leased) = leased else { return };
         match self.claims.iter().find(|claim| claim.source == Source::Lease) {
-            None => self.claims.push(Claim::new(leased, Source::Lease, now)),
+            None => {
+                let claim = Claim::new(leased, Source::Lease, now);
+                self.claims.push(if self.at_once { claim.in_use_at_once() } else { claim });
+            }
             Some(claim) if claim.is_in_use() => {
                 if let Some(client) = &mut self.client {
                     client.is_free();

@@ -4,7 +4,7 @@
 //! chosen the address, or a server that has looked for others first. So, as RFC 4429 does for IPv6, an address is used while the
 //! questions are still being asked:
 //!
-//! - A static one at once, a leased one when the first question has had no answer for [`PATIENCE`].
+//! - A static one at once, a leased one when the first question has had no answer for [`PATIENCE`], or at once where that was chosen.
 //! - What is asked names no sender, so that it changes nobody's mind. Only when the first question has had no answer for that time is
 //!   the address announced, as an announcement would draw the packets of the one who has it.
 //! - Whoever turns up until the last question is answered was there before: the address is given up.
@@ -95,6 +95,11 @@ impl Claim {
             next: Some(now),
             defended: None,
         }
+    }
+
+    /// The same, with the address in use.
+    pub(crate) fn in_use_at_once(self) -> Self {
+        Self { in_use: true, ..self }
     }
 
     /// Whether the address is used.
