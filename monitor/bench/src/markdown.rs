@@ -146,6 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_performance_shows_the_job_beside_it() {
+        #[derive(Deserialize)]
+        struct Shown {
+            machine: Machine,
+            job: Job,
+        }
+        let json = include_str!("../../../docs/results/job.json");
+        let Shown { machine, job: measured } = serde_json::from_str(json).unwrap();
+        let table = job(&measured, &machine);
+        let page = include_str!("../../../docs/performance.md");
+        assert!(
+            page.contains(&table),
+            "docs/performance.md must have this of docs/results/job.json:\n{table}"
+        );
+    }
+
+    #[test]
     fn what_was_not_measured_says_why() {
         let unmeasured = Unmeasured {
             name: "a | b".into(),

@@ -4,7 +4,7 @@ use crate::failure::{Cause, Failure, NoConnection};
 use alloc::format;
 use alloc::vec;
 use core::mem;
-use embassy_futures::join::join;
+use core::pin::pin;
 use embassy_futures::select::{Either, select};
 use embedded_io_async::Write;
 use ukvm_http::Clock;
@@ -62,15 +62,23 @@ where
     let mut size = 0;
     let mut ready = 0;
     loop {
-        let written =
-            async { file.write_all(&bytes[..ready]).await.map_err(|error| Failure::of_file(name, &error)) };
-        let (written, read) = join(written, unless_stopped(answer.fill(&mut next), stopped())).await;
-        written?;
-        ready = read??;
-        if ready == 0 {
+        let count = {
+            let mut written = pin!(file.write_all(&bytes[..ready]));
+            let mut read = pin!(unless_stopped(answer.fill(&mut next), stopped()));
+            let (written, read) = match select(written.as_mut(), read.as_mut()).await {
+                // What the disk does not take any more need not come.
+                Either::First(Err(error)) => return Err(Failure::of_file(name, &error)),
+                Either::First(Ok(())) => (Ok(()), read.await),
+                Either::Second(read) => (written.await, read),
+            };
+            written.map_err(|error| Failure::of_file(name, &error))?;
+            read??
+        };
+        if count == 0 {
             return Ok(size);
         }
-        size += ready as u64;
+        ready = count;
+        size += count as u64;
         if size > most {
             return Err(too_large("more"));
         }
