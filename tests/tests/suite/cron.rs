@@ -3,7 +3,7 @@
 use super::names::dnsmasq;
 use nix::sys::signal::Signal;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
