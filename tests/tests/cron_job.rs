@@ -1,6 +1,5 @@
 //! The library of the example `cron-job`, on the host: arguments, statuses, stages. Its files are tested with the images.
 
-use cron_job::delivery;
 use cron_job::failure::{Cause, Failure, NoConnection};
 use cron_job::options::{LARGEST_FILE, Options};
 use cron_job::stages::{Stage, Stages};
@@ -139,20 +138,4 @@ fn stages_add_up() {
     }
     let expected = "disk 1.2, address 0.0, name 0.5, connection 0.0, answer 0.0, body 0.0, file 0.0";
     assert_eq!(stages.to_string(), expected);
-}
-
-#[test]
-fn a_part_has_a_short_name_beside_its_file() {
-    let names =
-        ["data.csv", "a/data.csv", "a/b/data.csv", "DATA.CSV", "data.csv2", "\u{fc}"].map(delivery::part);
-    for part in &names {
-        let name = part.rsplit('/').next().unwrap();
-        let (stem, extension) = name.split_once('.').unwrap();
-        assert!(stem.len() == 8 && extension == "TMP" && name.is_ascii(), "{part}");
-        assert_eq!(*name, name.to_uppercase());
-    }
-    assert!(names[1].starts_with("a/") && names[2].starts_with("a/b/"));
-    assert!(
-        names[1].ends_with(&names[0]) && names[3] == names[0] && names[4] != names[0] && names[5] != names[0]
-    );
 }

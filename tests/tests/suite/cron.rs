@@ -477,18 +477,28 @@ fn a_job_that_is_killed_leaves_the_old_file() {
         let image = Image::new();
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
         let stalled = Reply::new([head.as_bytes(), &[1; 300_000]].concat()).and_waits();
-        let server = WebServer::start(address(80), &[("/stalled", stalled), ("/", Reply::ok(b"new"))]);
-        let running = image.fetch("/stalled", &[]).start();
-        wait_for_part(&server);
-        running.signal(Signal::SIGKILL);
-        drop(running);
-        let start = "the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a`";
-        failed(image.fetch("/", &[]).finish(), 21, start);
-        let mended =
-            Command::new(files::program("fsck.vfat").expect("fsck.vfat")).args(["-a", image.text()]).status();
-        // By 1 it says that it has repaired something.
-        assert_eq!(mended.expect("fsck.vfat runs").code(), Some(1));
-        assert_eq!(image.content(NAME), OLD);
+        let replies = [("/stalled", stalled), ("/", Reply::ok(b"new"))];
+        let refused = "the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a`";
+        for name in [NAME, "first.bin"] {
+            let server = WebServer::start(address(80), &replies);
+            let running = image.fetch("/stalled", &["--output", name]).start();
+            wait_for_part(&server);
+            running.signal(Signal::SIGKILL);
+            drop(running);
+            failed(image.fetch("/", &[]).finish(), 21, refused);
+            let fsck = files::program("fsck.vfat").expect("fsck.vfat");
+            let mended = Command::new(fsck).args(["-a", image.text()]).output().expect("fsck.vfat runs");
+            // By 1 it says that it has repaired something.
+            assert_eq!(mended.status.code(), Some(1));
+            // What there is of the new one is none.
+            failed(
+                image.fetch("/gone", &["--output", name]).finish(),
+                14,
+                "the server answered with status 404",
+            );
+            image.is_as_before();
+        }
+        let _server = WebServer::start(address(80), &replies);
         let _ = image.fetch("/", &[]).finish().status(0).quietly();
         assert_eq!(image.content(NAME), b"new");
         assert_eq!(image.names(), [NAME]);

@@ -6,11 +6,14 @@ use alloc::string::{String, ToString};
 use ukvm_storage::WritableDevice;
 use ukvm_storage::fat::{Clock, Metadata, OpenFile, OpenOptions, Volume, VolumeError};
 
-/// The path of the part of a file, which is made of a number that follows from the file's name. It has one entry in its directory, as
-/// all names of eight capitals and three have, so that it comes and goes in one write. Of a longer name a part may be left, under
+/// What a file is called as long as it is not complete, and then until it has its name.
+const PART: &str = "TMP";
+const COMPLETE: &str = "NEW";
+
+/// The path of a file of this kind beside the file `name`: a number that follows from that one's name. It has one entry in its directory,
+/// as all names of eight capitals and three have, so that it comes and goes in one write. Of a longer name a part may be left, under
 /// which nobody looks for it.
-#[must_use]
-pub fn part(name: &str) -> String {
+fn beside(name: &str, kind: &str) -> String {
     let (directory, file) = name.rsplit_once('/').map_or(("", name), |(directory, file)| (directory, file));
     // FNV-1a. FAT does not tell capitals from small letters.
     let hash = file
@@ -18,23 +21,23 @@ pub fn part(name: &str) -> String {
         .flat_map(char::to_lowercase)
         .fold(0x811c_9dc5_u32, |hash, letter| (hash ^ u32::from(letter)).wrapping_mul(0x0100_0193));
     let slash = if directory.is_empty() { "" } else { "/" };
-    format!("{directory}{slash}{hash:08X}.TMP")
+    format!("{directory}{slash}{hash:08X}.{kind}")
 }
 
 /// A place for a file on a FAT file system.
 ///
-/// What comes is written to another file beside it, the [part](part). That one is made durable and then renamed. As no rename of FAT is
-/// atomic, a job that is broken off in that moment may leave the old file gone and the new one under the part's name, or under
-/// both names. So a file system that was not put away in order is refused until `fsck.vfat` has looked at it, and the next job
-/// [does](Self::open) what is left to do.
-///
-/// A part has a size only once its bytes are on the disk: until it is closed, the directory says 0.
+/// What comes is written to another file beside it, `XXXXXXXX.TMP`. Once that is durable, it is renamed to `XXXXXXXX.NEW`, which so is
+/// always complete, and once this is durable, to its own name. No rename of FAT is atomic: a job that is broken off in one may leave the
+/// old file gone and the new one under the name it had, or under both names with the same clusters. So a file system that was not put away in
+/// order is refused until `fsck.vfat` has looked at it, which leaves one of two such names with all and the other with nothing. The next
+/// job [does](Self::open) what is left to do.
 #[derive(Debug)]
 pub struct Delivery<D: WritableDevice + Clone + 'static> {
     device: D,
     volume: Volume<D>,
     name: String,
     part: String,
+    complete: String,
 }
 
 impl<D: WritableDevice + Clone + 'static> Delivery<D> {
@@ -55,7 +58,13 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
                 &"the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a` on the disk",
             ));
         }
-        let delivery = Self { device, volume, name: name.into(), part: part(name) };
+        let delivery = Self {
+            device,
+            volume,
+            name: name.into(),
+            part: beside(name, PART),
+            complete: beside(name, COMPLETE),
+        };
         delivery.check_place().await?;
         delivery.recover().await.map_err(|error| delivery.failed(&error))?;
         Ok(delivery)
@@ -87,16 +96,32 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
 
     /// Does what a job before could not do any more.
     async fn recover(&self) -> Result<(), VolumeError> {
-        let Some(part) = self.metadata(&self.part).await? else { return Ok(()) };
-        let size = self.metadata(&self.name).await?.map_or(0, |file| file.size);
-        // An old file that has its bytes is not being replaced yet. Of a file under both names fsck.vfat has left one whole, and
-        // nothing of the other.
-        if part.size > 0 && size == 0 {
-            self.volume.rename(&self.part, &self.name).await?;
-        } else {
-            self.volume.remove_file(&self.part).await?;
+        let [part, complete] = [self.metadata(&self.part).await?, self.metadata(&self.complete).await?];
+        if part.is_none() && complete.is_none() {
+            return Ok(());
         }
-        self.volume.sync().await
+        let has_bytes = |file: Option<Metadata>| file.is_some_and(|file| file.size > 0);
+        // Where there is a complete one, what is under another name as well is the same file.
+        match complete {
+            Some(_) if has_bytes(complete) => self.volume.rename(&self.complete, &self.name).await?,
+            Some(_) if has_bytes(part) => {
+                self.volume.remove_file(&self.complete).await?;
+                self.volume.rename(&self.part, &self.complete).await?;
+                self.volume.sync().await?;
+                self.volume.rename(&self.complete, &self.name).await?;
+            }
+            Some(_) => self.volume.remove_file(&self.complete).await?,
+            None => {}
+        }
+        self.remove_part().await
+    }
+
+    /// Removes the part, if there is one.
+    async fn remove_part(&self) -> Result<(), VolumeError> {
+        match self.volume.remove_file(&self.part).await {
+            Ok(()) | Err(VolumeError::NotFound) => self.volume.sync().await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins the part.
@@ -115,12 +140,13 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
     ///
     /// Where the disk does not take it.
     pub async fn finish(&self, file: OpenFile<D>) -> Result<(), Failure> {
+        let flush = async || self.device.flush().await.map_err(VolumeError::Write);
         let finished = async {
-            // The bytes first, then the size that vouches for them.
-            self.device.flush().await.map_err(VolumeError::Write)?;
             file.close().await?;
-            self.device.flush().await.map_err(VolumeError::Write)?;
-            self.volume.rename(&self.part, &self.name).await?;
+            flush().await?;
+            self.volume.rename(&self.part, &self.complete).await?;
+            flush().await?;
+            self.volume.rename(&self.complete, &self.name).await?;
             self.volume.sync().await
         };
         finished.await.map_err(|error| self.failed(&error))
@@ -132,14 +158,7 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
     ///
     /// Where the disk does not take that.
     pub async fn discard(&self) -> Result<(), Failure> {
-        let discarded = async {
-            match self.volume.remove_file(&self.part).await {
-                Ok(()) => self.volume.sync().await,
-                Err(VolumeError::NotFound) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
-        discarded.await.map_err(|error| self.failed(&error))
+        self.remove_part().await.map_err(|error| self.failed(&error))
     }
 
     /// A failure to write the file.
