@@ -1,7 +1,6 @@
 //! Where a client is to go: URLs (RFC 3986) as far as plain HTTP knows them.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr, UriStr};
@@ -171,18 +170,6 @@ impl fmt::Display for Url {
         self.write_authority(f)?;
         f.write_str(&self.target)
     }
-}
-
-/// The request for it (RFC 9112, section 3), by the program `agent`. The whole is asked for, as it is, and nothing behind it on the
-/// same connection.
-#[must_use]
-pub(crate) fn request(url: &Url, agent: &str) -> Vec<u8> {
-    alloc::format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n",
-        url.target,
-        url.authority()
-    )
-    .into_bytes()
 }
 
 #[cfg(test)]

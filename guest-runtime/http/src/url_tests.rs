@@ -114,10 +114,10 @@ fn the_last_segment_is_a_name() {
 }
 
 #[test]
-fn a_request_asks_for_the_whole_as_it_is() {
-    let bytes = request(&url("http://[::1]:81/a?b"), "agent");
-    let text = core::str::from_utf8(&bytes).unwrap();
-    assert!(text.starts_with("GET /a?b HTTP/1.1\r\nHost: [::1]:81\r\n"), "{text}");
-    assert!(text.ends_with("\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"), "{text}");
-    assert_eq!(url("http://h:80/").authority(), "h");
+fn hosts_are_named_with_their_ports() {
+    for (text, authority) in
+        [("http://h:80/", "h"), ("http://h:81/", "h:81"), ("http://[::1]:81/a", "[::1]:81")]
+    {
+        assert_eq!(url(text).authority(), authority);
+    }
 }

@@ -294,6 +294,14 @@ fn redirects_are_followed() {
         let lines = ["h:80 GET /a HTTP/1.1", "other:81 GET /b?c HTTP/1.1", "other:81 GET /d%20e HTTP/1.1"];
         assert_eq!(servers.asked(), lines);
     }
+    // Nothing else is sent, whatever a URL has in it.
+    let (_, servers) = fetch_in_pieces(Servers::new([redirect(302, "//[::1]:81/?q"), script(HELLO)], 5), 3);
+    let asked = servers.asked.borrow();
+    assert_eq!(
+        String::from_utf8_lossy(&asked[1].request.borrow()),
+        "GET /?q HTTP/1.1\r\nHost: [::1]:81\r\nUser-Agent: test\r\nAccept: */*\r\n\
+         Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    );
     // As many as may be, and one more.
     let chain = |count: usize| {
         let redirects = (0..count).map(|number| redirect(302, &format!("/{number}")));

@@ -142,7 +142,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let say = |answers: &[&str]| {
         let mut data = vec![7];
         for answer in answers {
-            data.extend((answer.len() as u16).to_ne_bytes());
+            data.extend((answer.len() as u16).to_le_bytes());
             data.extend(answer.bytes());
         }
         data

@@ -12,7 +12,8 @@ pub use head::{HEAD_LIMIT, MOST_FIELDS, Malformed};
 
 use crate::input::Input;
 use crate::server::Clock;
-use crate::url::{self, Url, UrlError};
+use crate::url::{Url, UrlError};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -133,7 +134,7 @@ impl<C: Connector, K: Clock> Client<C, K> {
             let connected = self.connector.connect(url.host(), url.port()).await;
             let mut stream = connected.map_err(Error::Connect)?;
             let mut input = Input::new(HEAD_LIMIT);
-            let request = url::request(&url, self.agent);
+            let request = request(&url, self.agent);
             let sent =
                 self.clock.within(self.timeout, stream.write_all(&request)).await.ok_or(Error::Late)?;
             // Who refuses a request may close the connection while it is sent; what it said is still there.
@@ -166,6 +167,16 @@ impl<C: Connector, K: Clock> Client<C, K> {
             }
         }
     }
+}
+
+/// The request for a resource (RFC 9112, section 3): the whole of it, as it is, and nothing more on the same connection.
+fn request(url: &Url, agent: &str) -> Vec<u8> {
+    let (target, authority) = (url.target(), url.authority());
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\
+         Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Where a redirect leads to.

@@ -235,7 +235,7 @@ impl<D: WritableDevice + 'static> Volume<D> {
 
 /// An open file of a [`Volume`]: an `embedded_io_async` reader, writer and seeker.
 ///
-/// Its size is in the directory only after [`close`](Self::close), [`sync`](Self::sync) or the volume's.
+/// Its size is sure to be in the directory only after [`close`](Self::close), [`sync`](Self::sync) or the volume's.
 pub struct OpenFile<D: WritableDevice + 'static>(local::File<Driver<D>>);
 
 impl<D: WritableDevice + 'static> fmt::Debug for OpenFile<D> {

@@ -129,9 +129,9 @@ pub struct Stage {
     pub took_ns: Summary,
 }
 
-/// One life.
+/// One life, seen from outside and as the job tells it.
 #[derive(Debug)]
-struct Turn {
+struct Fetch {
     life: Duration,
     /// The job's stages, in milliseconds.
     stages: Vec<(String, f64)>,
@@ -156,12 +156,12 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Job>, Option<Error>) {
                 program.words()
             ))
         })?;
-        Ok(Turn { life: life.reaped, stages })
+        Ok(Fetch { life: life.reaped, stages })
     });
     drop(servers);
     let subjects = SUBJECTS.iter().enumerate().map(|(subject, name)| {
         let turns = rounds.values(subject);
-        let nanoseconds = |turn: &Turn| turn.life.as_secs_f64() * 1e9;
+        let nanoseconds = |turn: &Fetch| turn.life.as_secs_f64() * 1e9;
         let pairs = turns.iter().zip(rounds.values(CURL));
         let by_curl = Interval::of(pairs.map(|(one, other)| nanoseconds(one) / nanoseconds(other)));
         Some(Lived {
@@ -193,7 +193,7 @@ fn stages(output: &[u8]) -> Option<Vec<(String, f64)>> {
 }
 
 /// The stages of all lives, and what is left of these.
-fn summaries(turns: &[Turn]) -> Option<Vec<Stage>> {
+fn summaries(turns: &[Fetch]) -> Option<Vec<Stage>> {
     let [first, ..] = turns else { return None };
     if first.stages.is_empty() {
         return Some(Vec::new());
@@ -248,11 +248,11 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_life_is_start_and_end() {
-        let turn =
-            |life, disk| Turn { life: Duration::from_millis(life), stages: vec![("disk".into(), disk)] };
-        let stages = summaries(&[turn(10, 1.0), turn(20, 2.0)]).unwrap();
+        let fetch =
+            |life, disk| Fetch { life: Duration::from_millis(life), stages: vec![("disk".into(), disk)] };
+        let stages = summaries(&[fetch(10, 1.0), fetch(20, 2.0)]).unwrap();
         assert_eq!(stages.iter().map(|stage| &*stage.name).collect::<Vec<_>>(), ["disk", AROUND]);
         assert_eq!((stages[0].took_ns.median, stages[1].took_ns.median), (1.5e6, 13.5e6));
-        assert!(summaries(&[Turn { life: Duration::ZERO, stages: vec![] }]).unwrap().is_empty());
+        assert!(summaries(&[Fetch { life: Duration::ZERO, stages: vec![] }]).unwrap().is_empty());
     }
 }
