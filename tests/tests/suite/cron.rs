@@ -454,7 +454,7 @@ fn a_job_that_is_told_to_end_cleans_up() {
         image.is_as_before();
         // Before there is an answer.
         let running = image.job(&["--ip", "dhcp", "http://10.0.0.1/"]).start();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(patience(Duration::from_millis(300)));
         running.signal(Signal::SIGTERM);
         failed(running.wait(), 30, "the job was told to end before it was done");
         image.is_as_before();

@@ -20,7 +20,7 @@ use ukvm_runtime::http::Runtime;
 use ukvm_runtime::http::client::Client;
 use ukvm_runtime::net::Stack;
 use ukvm_runtime::storage::WallClock;
-use ukvm_runtime::{args, println, shutdown, time};
+use ukvm_runtime::{args, println, shutdown, task, time};
 
 ukvm_runtime::program! {
     main = main;
@@ -36,6 +36,8 @@ const NAME: &str = "cron-job";
 const PARTING: Duration = Duration::from_millis(2);
 
 async fn main() -> u8 {
+    // Who waits for the wish that it end is not just ended: the disk is never left in the middle of something.
+    drop(task::spawn(shutdown::requested()));
     let stages = Stages::new(time::monotonic);
     let ended = match Options::parse(args()) {
         Ok(options) => run(&options, &stages).await,
