@@ -392,6 +392,25 @@ impl<'buffer> Operation<'buffer> {
     const fn new(request: Request) -> Self {
         Self { request, stage: Stage::New, buffer: PhantomData }
     }
+
+    /// Submits it and waits for its completion without giving way to any task. Completions of others that come meanwhile are kept, and wake
+    /// who waits for them.
+    ///
+    /// # Errors
+    ///
+    /// The error of the completion.
+    pub fn wait(mut self) -> Result<u64, Status> {
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut context) {
+                return result;
+            }
+            // It may have come since it was submitted: to enter then would wait for another one.
+            if !reap() {
+                enter(u64::MAX);
+            }
+        }
+    }
 }
 
 impl Future for Operation<'_> {

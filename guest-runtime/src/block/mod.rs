@@ -7,7 +7,8 @@
 //! A disk that the monitor has mapped into the guest's address space (a read-only one, mostly) is read there, without a request.
 //!
 //! Requests of several tasks go on side by side; one task's, too, if it joins their futures. Dropping a future of
-//! this module while its request is under way waits for it and stalls the guest that long: see [`ring`](crate::ring).
+//! this module while its request is under way waits for it and stalls the guest that long: see [`ring`](crate::ring). So does
+//! [`read_blocking`](Disk::read_blocking), by intent.
 
 mod cursor;
 mod driver;
@@ -143,6 +144,22 @@ impl Disk {
         for piece in buffer.chunks_mut(self.max_transfer()) {
             let length = piece.len() as u64;
             Operation::fill(Opcode::BlockRead, self.handle, piece, at).await?;
+            at += length;
+        }
+        Ok(())
+    }
+
+    /// As [`read`](Self::read), for code that cannot be asynchronous: the whole guest waits for the disk, its network included, until
+    /// the bytes are there. What else completes meanwhile is kept for those who wait for it.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`]; what `buffer` then holds is not defined.
+    pub fn read_blocking(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut at = self.checked(offset, buffer.len() as u64)?;
+        for piece in buffer.chunks_mut(self.max_transfer()) {
+            let length = piece.len() as u64;
+            Operation::fill(Opcode::BlockRead, self.handle, piece, at).wait()?;
             at += length;
         }
         Ok(())
