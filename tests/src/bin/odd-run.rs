@@ -6,6 +6,7 @@
 //! - `no-flush`: the host fails to make anything durable (`fdatasync`);
 //! - `lost-cache`: what is written to a disk stays in the file `PATH.cache` until a flush brings it to `PATH`, which so holds what a
 //!   loss of power would leave;
+//! - `broken-disk`: as long as there is a file `PATH.broken`, the requests to the disk that it names (`read`, `write`, `flush`) fail;
 //! - `writable-text`: the page tables let the guest write its text, so that only the memory slot below them protects it.
 
 use std::ffi::OsString;
@@ -52,6 +53,10 @@ fn run() -> Result<u8, Error> {
             "lost-cache" => {
                 replace_disks(&mut config, |path, disk| Ok(Box::new(LostCache::open(path, disk)?)))?;
             }
+            "broken-disk" => replace_disks(&mut config, |path, disk| {
+                let file = FileBackend::open(path, disk.read_only, disk.direct)?;
+                Ok(Box::new(Broken { file, faults: path.with_added_extension("broken") }))
+            })?,
             "no-io-uring" => forbid(libc::SYS_io_uring_setup, libc::EPERM),
             "no-flush" => forbid(libc::SYS_fdatasync, libc::EIO),
             "writable-text" => config.test_writable_text = true,
@@ -135,6 +140,57 @@ impl BlockBackend for Slow {
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
         std::thread::sleep(DELAY);
         self.0.write_zeroes(offset, length)
+    }
+}
+
+/// A file that fails at times.
+#[derive(Debug)]
+struct Broken {
+    file: FileBackend,
+    faults: PathBuf,
+}
+
+impl Broken {
+    fn check(&self, request: &str) -> io::Result<()> {
+        match std::fs::read_to_string(&self.faults) {
+            Ok(faults) if faults.contains(request) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BlockBackend for Broken {
+    fn capacity(&self) -> u64 {
+        self.file.capacity()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.file.block_size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.file.is_read_only()
+    }
+
+    // All reads come this way: `read_now` is the trait's own.
+
+    fn read(&self, into: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        self.check("read")?;
+        self.file.read(into, offset)
+    }
+
+    fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        self.check("write")?;
+        self.file.write(from, offset)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.check("flush")?;
+        self.file.flush()
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.file.write_zeroes(offset, length)
     }
 }
 

@@ -5,6 +5,7 @@ mod all;
 mod boot;
 mod io;
 mod job;
+mod kv;
 mod one_guest;
 mod refusals;
 mod site;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         }
     }
     let tests =
-        [all::TESTS, boot::TESTS, io::TESTS, job::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
+        [all::TESTS, boot::TESTS, io::TESTS, job::TESTS, kv::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
     ukvm_tests::suite::run(&arguments, &[Need::Kvm], tests.into_iter().flatten()).exit_code()
 }
 

@@ -25,6 +25,8 @@ mod hvt_devices;
 mod hvt_elf;
 mod hvt_faults;
 mod inspect_report;
+mod kv;
+mod kv_faults;
 mod kvm;
 mod lease;
 mod lifecycle;
@@ -76,6 +78,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         hvt_elf::TESTS,
         hvt_faults::TESTS,
         inspect_report::TESTS,
+        kv::TESTS,
+        kv_faults::TESTS,
         kvm::TESTS,
         lease::TESTS,
         lifecycle::TESTS,
