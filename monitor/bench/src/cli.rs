@@ -47,12 +47,14 @@ pub enum Command {
     /// How fast packets and blocks go in and out of a guest
     Io(IoOptions),
     /// How fast a web site in a guest is, beside nginx and beside the same program in a process
-    Site(SiteOptions),
+    Site(ServiceOptions),
     /// How fast the same is over TLS: handshakes, and bytes
-    Tls(SiteOptions),
+    Tls(ServiceOptions),
     /// How long a job lives that fetches a file, beside curl in a shell
-    Job(JobOptions),
-    /// All of it but these three, as one JSON file and one HTML report
+    Job(ServiceOptions),
+    /// How fast a key/value service in a guest is that flushes each write, beside Redis
+    Kv(ServiceOptions),
+    /// All of it but these four, as one JSON file and one HTML report
     All(AllOptions),
 }
 
@@ -203,33 +205,14 @@ pub struct IoOptions {
     pub common: Common,
 }
 
-/// Options of `site` and `tls`.
+/// Options of `site`, `tls`, `job` and `kv`.
 #[derive(Debug, Args)]
-pub struct SiteOptions {
+pub struct ServiceOptions {
     /// Write the figures to FILE, as a table in Markdown
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub markdown: Option<PathBuf>,
 
-    /// Make the site in DIR, removed at the end
-    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
-    pub directory: PathBuf,
-
-    /// Where the result goes.
-    #[command(flatten)]
-    pub json: Json,
-    /// What all measurements take.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// Options of `job`.
-#[derive(Debug, Args)]
-pub struct JobOptions {
-    /// Write the figures to FILE, as a table in Markdown
-    #[arg(long, value_name = "FILE", help_heading = "Results")]
-    pub markdown: Option<PathBuf>,
-
-    /// Make files and disk in DIR, removed at the end
+    /// Make the files that are needed in DIR, removed at the end
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     pub directory: PathBuf,
 
@@ -313,7 +296,7 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute, io, site, tls, job or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io, site, tls, job, kv or all".to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

@@ -13,6 +13,7 @@
 //! | [`io`] | packets and blocks in and out of a guest |
 //! | [`site`] | a web site in a guest, with TLS or without, beside nginx and beside the same program in a process |
 //! | [`job`] | a job from its start to its end, beside curl |
+//! | [`kv`] | a key/value service in a guest, beside Redis |
 //!
 //! Each gives a result that can be written as JSON ([`results`]), drawn ([`chart`]) and read ([`table`], [`html`], [`markdown`]), and
 //! the [`promise`]s that it bears on. What is measured before a failure or an interruption is kept and marked.
@@ -28,6 +29,7 @@ pub mod error;
 pub mod html;
 pub mod io;
 pub mod job;
+pub mod kv;
 pub mod life;
 pub mod machine;
 pub mod markdown;

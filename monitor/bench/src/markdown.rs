@@ -1,6 +1,7 @@
 //! The promises as a table in Markdown, for a page of documentation.
 
 use crate::job::Job;
+use crate::kv::Kv;
 use crate::machine::Machine;
 use crate::promise::{Promise, Promised, Unmeasured};
 use crate::results::Results;
@@ -85,6 +86,28 @@ pub fn job(job: &Job, machine: &Machine) -> String {
     text
 }
 
+/// Where and when it was measured, and how fast a key/value service was.
+#[must_use]
+pub fn kv(kv: &Kv, machine: &Machine) -> String {
+    let mut text = format!("{}; {}.\n\n", machine.line(), table::rounds(kv.rounds, kv.wanted));
+    text += "| | requests a second | half of them within | 99 % within | by redis-server |\n";
+    text += "|---|---|---|---|---|\n";
+    for load in &kv.loads {
+        text += &format!("| **{}** | | | | |\n", escaped(&load.name));
+        for served in &load.servers {
+            text += &format!(
+                "| {} | {:.0} | {} | {} | {} |\n",
+                escaped(&served.name),
+                served.requests_per_second.median,
+                table::time(served.p50_ns.median),
+                table::time(served.p99_ns.median),
+                served.by_redis.map_or("–".to_owned(), |interval| escaped(&table::ratio(interval))),
+            );
+        }
+    }
+    text
+}
+
 fn row(cells: [&str; 6]) -> String {
     format!("| {} |\n", cells.map(escaped).join(" | "))
 }
@@ -159,6 +182,23 @@ mod tests {
         assert!(
             page.contains(&table),
             "docs/performance.md must have this of docs/results/job.json:\n{table}"
+        );
+    }
+
+    #[test]
+    fn the_page_on_performance_shows_the_store_beside_it() {
+        #[derive(Deserialize)]
+        struct Shown {
+            machine: Machine,
+            kv: Kv,
+        }
+        let json = include_str!("../../../docs/results/kv.json");
+        let Shown { machine, kv: measured } = serde_json::from_str(json).unwrap();
+        let table = kv(&measured, &machine);
+        let page = include_str!("../../../docs/performance.md");
+        assert!(
+            page.contains(&table),
+            "docs/performance.md must have this of docs/results/kv.json:\n{table}"
         );
     }
 

@@ -6,6 +6,7 @@ use crate::compute::Compute;
 use crate::error::Error;
 use crate::io::Io;
 use crate::job::Job;
+use crate::kv::Kv;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::promise::{Promise, Unmeasured};
@@ -58,6 +59,9 @@ pub struct Results {
     /// Jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
+    /// A key/value service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv: Option<Kv>,
 }
 
 /// The start of a sentence about so many figures.
@@ -88,6 +92,7 @@ impl Results {
             site: None,
             tls: None,
             job: None,
+            kv: None,
         }
     }
 

@@ -1,14 +1,14 @@
 //! A run of `ukvm-bench`: what is asked for is found, then measured.
 
 use crate::cli::{
-    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, JobOptions, Json,
-    MemoryOptions, SiteOptions, Subject,
+    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, Json, MemoryOptions,
+    ServiceOptions, Subject,
 };
 use crate::error::Error;
 use crate::output::Output;
 use crate::program::{self, Program};
 use crate::setting::{Files, Setting};
-use crate::{boot, churn, compute, io, job, memory, site};
+use crate::{boot, churn, compute, io, job, kv, memory, site};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ const HTTPS: &str = "https.elf";
 const HTTPS_FLOOR: &str = "https-floor";
 /// The guest that fetches a file.
 const JOB: &str = "cron-job.elf";
+/// The guest with a key/value service.
+const KV: &str = "kv-server.elf";
 /// Lives that each processor has in a round of `all`.
 const LIVES: usize = 16;
 
@@ -50,6 +52,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Site(options) => run_site(&options, false),
         Command::Tls(options) => run_site(&options, true),
         Command::Job(options) => run_job(&options),
+        Command::Kv(options) => run_kv(&options),
         Command::All(options) => run_all(&options),
     }
 }
@@ -152,9 +155,8 @@ fn run_io(options: &IoOptions) -> Result<(), Error> {
     setting.finish(files)
 }
 
-/// A program of others that something is measured with.
-fn other(setting: &Setting, name: &str) -> Result<PathBuf, Error> {
-    // Debian keeps servers where not every user's PATH leads.
+/// A program of others that is measured, or measured with. Debian keeps some where not every user's PATH leads.
+fn installed(setting: &Setting, name: &str) -> Result<PathBuf, Error> {
     let place = Path::new("/usr/sbin").join(name);
     let found = setting.places.find(name, "PATH", None);
     found.or_else(|_| setting.places.find(name, "PATH", Some(&place))).map_err(|_| {
@@ -164,16 +166,16 @@ fn other(setting: &Setting, name: &str) -> Result<PathBuf, Error> {
     })
 }
 
-fn run_job(options: &JobOptions) -> Result<(), Error> {
-    let JobOptions { markdown, directory, json, common } = options;
+fn run_job(options: &ServiceOptions) -> Result<(), Error> {
+    let ServiceOptions { markdown, directory, json, common } = options;
     let mut setting = Setting::new(common)?;
     let programs = job::Programs {
         monitor: setting.monitor.clone(),
         elf: setting.guest(JOB)?,
-        nginx: other(&setting, "nginx")?,
-        dnsmasq: other(&setting, "dnsmasq")?,
-        curl: other(&setting, "curl")?,
-        mkfs: other(&setting, "mkfs.vfat")?,
+        nginx: installed(&setting, "nginx")?,
+        dnsmasq: installed(&setting, "dnsmasq")?,
+        curl: installed(&setting, "curl")?,
+        mkfs: installed(&setting, "mkfs.vfat")?,
     };
     let plan = job::Plan::new(&programs, directory, common.runs)?;
     let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
@@ -181,20 +183,35 @@ fn run_job(options: &JobOptions) -> Result<(), Error> {
     setting.finish(Files { json, markdown, ..Files::default() })
 }
 
-fn run_site(options: &SiteOptions, tls: bool) -> Result<(), Error> {
-    let SiteOptions { markdown, directory, json, common } = options;
+fn run_site(options: &ServiceOptions, tls: bool) -> Result<(), Error> {
+    let ServiceOptions { markdown, directory, json, common } = options;
     let mut setting = Setting::new(common)?;
     let programs = site::Programs {
         monitor: setting.monitor.clone(),
         elf: setting.guest(if tls { HTTPS } else { SITE })?,
         floor: setting.places.find(if tls { HTTPS_FLOOR } else { SITE_FLOOR }, "--programs", None)?,
-        nginx: other(&setting, "nginx")?,
-        wrk: other(&setting, "wrk")?,
-        openssl: tls.then(|| other(&setting, "openssl")).transpose()?,
+        nginx: installed(&setting, "nginx")?,
+        wrk: installed(&setting, "wrk")?,
+        openssl: tls.then(|| installed(&setting, "openssl")).transpose()?,
     };
     let plan = site::Plan::new(programs, directory, common.runs)?;
     let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
     setting.site(&plan, tls);
+    setting.finish(Files { json, markdown, ..Files::default() })
+}
+
+fn run_kv(options: &ServiceOptions) -> Result<(), Error> {
+    let ServiceOptions { markdown, directory, json, common } = options;
+    let mut setting = Setting::new(common)?;
+    let programs = kv::Programs {
+        monitor: setting.monitor.clone(),
+        elf: setting.guest(KV)?,
+        redis: installed(&setting, "redis-server")?,
+        client: installed(&setting, "redis-benchmark")?,
+    };
+    let plan = kv::Plan::new(programs, directory, common.runs)?;
+    let [json, markdown] = Output::create_all([json.json.as_deref(), markdown.as_deref()])?;
+    setting.kv(&plan);
     setting.finish(Files { json, markdown, ..Files::default() })
 }
 

@@ -7,7 +7,7 @@ use crate::program::{Places, Program};
 use crate::promise::Unmeasured;
 use crate::results::Results;
 use crate::session::Session;
-use crate::{boot, chart, churn, compute, html, io, job, markdown, memory, results, site, table};
+use crate::{boot, chart, churn, compute, html, io, job, kv, markdown, memory, results, site, table};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -122,6 +122,10 @@ impl Setting {
         self.results.job = self.measure(|session| job::measure(plan, session));
     }
 
+    pub(crate) fn kv(&mut self, plan: &kv::Plan) {
+        self.results.kv = self.measure(|session| kv::measure(plan, session));
+    }
+
     /// Prints all there is, writes the files, and tells why there is no more.
     pub(crate) fn finish(mut self, files: Files) -> Result<(), Error> {
         let lacking = self.results.unmeasured.len();
@@ -150,7 +154,8 @@ impl Setting {
                 let site = results.site.as_ref().or(results.tls.as_ref());
                 let site = site.map(|site| markdown::site(site, &results.machine));
                 let job = results.job.as_ref().map(|job| markdown::job(job, &results.machine));
-                Ok(site.or(job).unwrap_or_else(|| markdown::promises(results)))
+                let kv = results.kv.as_ref().map(|kv| markdown::kv(kv, &results.machine));
+                Ok(site.or(job).or(kv).unwrap_or_else(|| markdown::promises(results)))
             }),
         ];
         // The first that failed is the reason for the others.

@@ -213,7 +213,16 @@ pub fn unmeasured(rows: &[Unmeasured]) -> String {
 #[must_use]
 pub fn all(results: &Results) -> String {
     let Results {
-        boot: starts, churn: lives, memory: sizes, compute: speeds, io: traffic, site, tls, job, ..
+        boot: starts,
+        churn: lives,
+        memory: sizes,
+        compute: speeds,
+        io: traffic,
+        site,
+        tls,
+        job,
+        kv,
+        ..
     } = results;
     let texts = [
         starts.as_ref().map(boot),
@@ -224,6 +233,7 @@ pub fn all(results: &Results) -> String {
         site.as_ref().map(|site| crate::site::table("site", site)),
         tls.as_ref().map(|site| crate::site::table("tls", site)),
         job.as_ref().map(crate::job::table),
+        kv.as_ref().map(crate::kv::table),
         (!results.promises.is_empty()).then(|| promises(&results.promises)),
         (!results.unmeasured.is_empty()).then(|| unmeasured(&results.unmeasured)),
     ];

@@ -6,12 +6,12 @@
 
 mod certificate;
 mod files;
-mod server;
 mod wrk;
 
 use crate::error::Error;
 use crate::io::cpus::Cpus;
 use crate::io::network;
+use crate::memory::smaps;
 use crate::nginx::{self, Tls};
 use crate::program::Program;
 use crate::rounds::Rounds;
@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wrk::{Measured, Wrk};
 
+/// The port of HTTP.
+const PORT: u16 = 80;
 /// How long the first load is kept up before anything is measured, which wrk counts in whole seconds.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How long each load is measured in a turn.
@@ -143,6 +145,11 @@ impl Plan {
     }
 }
 
+/// What a server has of the machine's memory, in bytes; its guest included.
+fn memory(server: &Turn) -> Result<u64, Error> {
+    smaps::of(server.id(), &server.name).map(|usage| usage.own + usage.guest)
+}
+
 /// How fast a web site is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Site {
@@ -206,7 +213,7 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
         let turn = loads.first().map_or(Ok(()), |first| load(first, WARM_UP).map(drop)).and_then(|()| {
             loads
                 .iter()
-                .map(|kind| Ok((load(kind, LENGTH)?, server::memory(&server)?)))
+                .map(|kind| Ok((load(kind, LENGTH)?, memory(&server)?)))
                 .collect::<Result<Vec<_>, _>>()
         });
         server.end(session)?;
