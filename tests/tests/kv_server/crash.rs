@@ -48,7 +48,7 @@ type Contents = HashMap<Vec<u8>, Vec<u8>>;
 
 /// How a test disk is opened: with a check of all of it, or without.
 const fn options(check: bool) -> Options {
-    Options { cache: 1 << 20, check: if check { u64::MAX } else { 0 } }
+    Options { cache: 1 << 20, small: 0, check }
 }
 
 /// One client, whose keys no other one has.

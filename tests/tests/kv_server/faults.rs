@@ -9,7 +9,7 @@ use kv_server::reply::Reply;
 use kv_server::store::{OpenError, Options, Store};
 
 /// Few pages of the store are in memory, and it is not checked when it is opened.
-const OPTIONS: Options = Options { cache: 256 << 10, check: 0 };
+const OPTIONS: Options = Options { cache: 256 << 10, small: 0, check: false };
 
 fn open(disk: &Disk) -> Result<Store<Disk>, OpenError> {
     block_on(Store::open(disk.clone(), OPTIONS))
@@ -184,13 +184,15 @@ fn a_checked_store_is_sound_or_refused() {
     let values: Vec<Reply> = (0..200).map(|number| get(&store, &format!("key {number}"))).collect();
     let sound = disk.image();
     let (mut refused, mut opened) = (0, 0);
-    for _ in 0..100 {
+    for round in 0..100 {
+        // All at once, and page by page.
+        let options = Options { small: if round % 2 == 0 { u64::MAX } else { 0 }, check: true, ..OPTIONS };
         let mut image = sound.clone();
         let place = random.below(image.len() / 512) * 512;
         let noise = random.bytes(512);
         image[place..place + 512].copy_from_slice(&noise);
         let disk = Disk::with(image.clone());
-        match block_on(Store::open(disk.clone(), Options { check: u64::MAX, ..OPTIONS })) {
+        match block_on(Store::open(disk.clone(), options)) {
             Ok(store) => {
                 opened += 1;
                 for (number, value) in values.iter().enumerate() {
@@ -211,7 +213,7 @@ fn a_checked_store_is_sound_or_refused() {
 fn what_was_done_once_is_not_done_again() {
     let disk = empty(8 << 20);
     // Without any page in memory, so that each step reads.
-    let options = Options { cache: 0, check: 0 };
+    let options = Options { cache: 0, ..OPTIONS };
     let store = block_on(Store::open(disk.clone(), options)).expect("an empty disk");
     let mut random = Random::new(9);
     let keys: Vec<Vec<u8>> = (0..200).map(|key| format!("key {key}").into()).collect();

@@ -21,6 +21,8 @@ ukvm_tests::tests! {
     other_disks_are_refused_and_left_alone
         .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Program("tar")]);
     damaged_stores_are_refused_and_left_alone .needs(&[Need::Network]);
+    large_stores_are_checked_if_that_is_wanted .needs(&[Need::Network]);
+    unknown_arguments_are_refused .needs(&[Need::Network]);
 }
 
 /// Sets keys `PREFIX 0`, `PREFIX 1`... until that is refused: how many, and the refusal.
@@ -216,9 +218,9 @@ fn a_disk_that_shrinks_is_an_error_to_the_client() {
 }
 
 /// What the guest says of a disk that it does not want, and that it leaves that alone.
-fn refused(image: &Path) -> String {
+fn refused(image: &Path, arguments: &[&str]) -> String {
     let before = fs::read(image).expect("an image");
-    let ended = redis::run(image).finish().status(1).quietly();
+    let ended = redis::run(image).args(arguments).finish().status(1).quietly();
     assert!(fs::read(image).expect("an image") == before, "{} was changed", image.display());
     let text = ended.text();
     let sentence = text.strip_prefix("kv-server: ").and_then(|text| text.strip_suffix('\n'));
@@ -242,10 +244,10 @@ fn a_disk_that_has_shrunk_is_refused() {
         let _ = end(guest);
         let file = File::options().write(true).open(&image).expect("an image");
         file.set_len(2 << 20).expect("a shorter image");
-        let text = refused(&image);
+        let text = refused(&image, &[]);
         assert!(text.contains("and its disk has 2097152: use the disk in the size that it had"), "{text}");
         file.set_len(512 << 10).expect("a shorter image");
-        assert_eq!(refused(&image), "the disk has 524288 bytes: use one of at least 1048576");
+        assert_eq!(refused(&image, &[]), "the disk has 524288 bytes: use one of at least 1048576");
     });
 }
 
@@ -267,7 +269,7 @@ fn other_disks_are_refused_and_left_alone() {
         bytes[(4 << 20) - 512] = 1;
         let last = files::file(directory.path(), "last", &bytes);
         for image in [fat, tar, random, late, last] {
-            let text = refused(&image);
+            let text = refused(&image, &[]);
             assert!(text.starts_with("the disk is neither empty nor a store: "), "{text}");
         }
     });
@@ -293,7 +295,7 @@ fn damaged_stores_are_refused_and_left_alone() {
             let mut bytes = sound.clone();
             bytes[at] ^= 0x10;
             fs::write(&image, bytes).expect("an image");
-            let text = refused(&image);
+            let text = refused(&image, &[]);
             assert!(
                 text.starts_with("the store is damaged (") && text.ends_with("): use a copy of it"),
                 "{what}: {text}"
@@ -303,5 +305,51 @@ fn damaged_stores_are_refused_and_left_alone() {
         let guest = start(redis::run(&image));
         assert_eq!(Client::new().call(&["DBSIZE"]), Value::Integer(100));
         let _ = end(guest);
+    });
+}
+
+fn large_stores_are_checked_if_that_is_wanted() {
+    in_namespace(|| {
+        tap();
+        let directory = files::directory();
+        let image = files::sparse(directory.path(), "a.img", 64 << 20);
+        let guest = start(redis::run(&image));
+        let mut client = Client::new();
+        for number in 0..100 {
+            let answer =
+                client.call(&[b"SET", format!("key {number}").as_bytes(), &noise(number + 1, 200_000)]);
+            assert_eq!(answer, Value::ok());
+        }
+        let _ = end(guest);
+        let guest = start(redis::run(&image).args(["--check"]));
+        assert_eq!(Client::new().call(&["DBSIZE"]), Value::Integer(100));
+        let _ = end(guest);
+        let mut bytes = fs::read(&image).expect("an image");
+        let value = noise(8, 200_000);
+        let place =
+            bytes.windows(64).position(|window| window == &value[100_000..100_064]).expect("the value");
+        bytes[place] ^= 0x10;
+        fs::write(&image, bytes).expect("an image");
+        let text = refused(&image, &["--check"]);
+        assert!(text.starts_with("the store is damaged ("), "{text}");
+        // The other values are as they were.
+        let guest = start(redis::run(&image));
+        assert!(Client::new().call(&["GET", "key 3"]) == Value::Bulk(noise(4, 200_000)));
+        let _ = end(guest);
+    });
+}
+
+fn unknown_arguments_are_refused() {
+    in_namespace(|| {
+        tap();
+        let directory = files::directory();
+        let image = files::sparse(directory.path(), "a.img", 4 << 20);
+        let ended = redis::run(&image).args(["--chek"]).finish().status(64).quietly();
+        let text = ended.text();
+        assert!(
+            text.starts_with("kv-server: `--chek` is not known here: use one of --check, --ip, "),
+            "{text}"
+        );
+        assert!(fs::read(&image).expect("an image").iter().all(|&byte| byte == 0));
     });
 }

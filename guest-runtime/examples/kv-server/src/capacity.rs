@@ -24,8 +24,8 @@ pub struct Shares {
     pub cache: usize,
     /// Bytes for long requests and replies.
     pub long: usize,
-    /// Bytes of the largest store that is checked in full when it is opened. The memory is that of connections, which come later.
-    pub check: u64,
+    /// Bytes of the largest store that is read at once when it is opened. The memory is that of connections, which come later.
+    pub small: u64,
 }
 
 /// Shares out `memory` bytes of heap, without the buffers for frames.
@@ -38,6 +38,6 @@ pub const fn share(memory: usize) -> Shares {
         connections: if connections == 0 { 1 } else { connections },
         cache,
         long,
-        check: (memory / 4) as u64,
+        small: (memory / 4) as u64,
     }
 }

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::time::Duration;
@@ -13,9 +14,10 @@ use kv_server::device::{Device, DeviceError};
 use kv_server::session::{Budget, Service, Timer};
 use kv_server::store::{Options, Store};
 use kv_server::writer::Writer;
+use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::{self, Disk};
 use ukvm_runtime::net::{self, Stack, TcpListener, TcpOptions};
-use ukvm_runtime::{println, shutdown, task, time};
+use ukvm_runtime::{args, println, shutdown, task, time};
 
 ukvm_runtime::program! {
     main = main;
@@ -34,26 +36,42 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 async fn main() -> u8 {
-    match serve(net::options()).await {
-        Ok(()) => 0,
+    match arguments() {
         Err(error) => {
             println!("{NAME}: {error}");
-            1
+            exit_status::USAGE
+        }
+        Ok((options, check)) => match serve(options, check).await {
+            Ok(()) => 0,
+            Err(error) => {
+                println!("{NAME}: {error}");
+                1
+            }
+        },
+    }
+}
+
+/// What the arguments say of the network, and whether the whole store is to be checked.
+fn arguments() -> Result<(net::Options, bool), String> {
+    let (options, others) = net::Options::parse(args()).map_err(|error| error.to_string())?;
+    match others.iter().find(|&&argument| argument != "--check") {
+        None => Ok((options, !others.is_empty())),
+        Some(other) => {
+            Err(format!("`{other}` is not known here: use one of --check, {}", net::Options::KNOWN))
         }
     }
 }
 
 /// Serves until the host wants an end.
-async fn serve(options: net::Options) -> Result<(), String> {
+async fn serve(options: net::Options, check: bool) -> Result<(), String> {
     let disk = Disk::open("data").map_err(|error| error.to_string())?;
     let shares = capacity::share(net::spare_memory("service").map_err(|error| error.to_string())?);
     let mut config = options.config;
     let connections = config.max_connections.unwrap_or(shares.connections).min(shares.connections);
     config.max_connections = Some(connections);
     let stack = Stack::open("service", config).map_err(|error| error.to_string())?;
-    let store = Store::open(DataDisk(disk), Options { cache: shares.cache, check: shares.check })
-        .await
-        .map_err(|error| error.to_string())?;
+    let opening = Options { cache: shares.cache, small: shares.small, check };
+    let store = Store::open(DataDisk(disk), opening).await.map_err(|error| error.to_string())?;
     let port = options.port.unwrap_or(PORT);
     let buffers = TcpOptions {
         backlog: connections,

@@ -50,8 +50,10 @@ type Snapshot = ReadOnlyTable<&'static [u8], &'static [u8]>;
 pub struct Options {
     /// Bytes of memory for pages of the database.
     pub cache: usize,
-    /// A store of at most so many bytes is read and checked in full when it is opened. It takes so much memory for that moment.
-    pub check: u64,
+    /// A store of at most so many bytes is read at once when it is opened, and checked in full. It takes so much memory for that moment.
+    pub small: u64,
+    /// Whether larger ones are checked in full, too, page by page, which takes its time.
+    pub check: bool,
 }
 
 /// Why a store cannot be opened.
@@ -165,8 +167,9 @@ impl<D: Device> Store<D> {
             transactions: Cell::new(0),
             full: Cell::new(false),
         };
-        let checked = length > 0 && length <= options.check;
-        if checked {
+        let is_small = length <= options.small;
+        let checked = length > 0 && (is_small || options.check);
+        if checked && is_small {
             store.shared.preload()?;
         }
         let opened = store.reopen(checked);
