@@ -162,6 +162,6 @@ pub fn end(guest: Running) -> Finished {
     guest.signal(Signal::SIGTERM);
     let ended = guest.wait().status(0);
     let text = ended.text();
-    assert!(text.lines().all(|line| line.starts_with("kv-server: at ")), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("kv-server: ")), "{text}");
     ended
 }

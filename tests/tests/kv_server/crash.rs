@@ -108,7 +108,7 @@ fn run(disk: &Disk, seed: u64) -> History {
             join_array(clients).await;
             writer.close();
         };
-        join(writer.run(&store), clients).await;
+        join(writer.run(&store, |failure| panic!("{failure}")), clients).await;
         // Some live to their end.
         if seed.is_multiple_of(2) {
             store.close().await.expect("a sound disk");

@@ -271,7 +271,8 @@ fn values_outlive_the_guest() {
                 assert_eq!(client.call(&[b"SET", key.as_bytes(), &value]), Value::ok());
                 let _ = all.insert(key, Value::Bulk(value));
             }
-            let _ = end(guest).quietly();
+            let text = end(guest).quietly().text();
+            assert!(text.lines().all(|line| line.starts_with("kv-server: at ")), "{text}");
         }
     });
 }

@@ -75,7 +75,8 @@ fn a_full_disk_refuses_writes_until_something_is_deleted() {
             assert!(more > 5 && error.starts_with("OOM "), "round {round}: {more}, {error}");
             check(&mut client, &prefix, 0..more, 10_000);
         }
-        let _ = end(guest);
+        let text = end(guest).text();
+        assert!(text.contains("kv-server: the disk is full: delete keys, or use a larger disk"), "{text}");
         // Nothing of it is lost.
         let guest = start(redis::run(&image));
         check(&mut Client::new(), "first", kept, 10_000);
@@ -131,7 +132,8 @@ fn a_disk_that_fails_loses_nothing() {
             assert!(answer == Value::Bulk(value(number)), "key {number}");
         }
         assert_eq!(client.call(&["INCR", "small"]), Value::Integer(4));
-        let _ = end(guest);
+        let text = end(guest).text();
+        assert!(text.contains("kv-server: the disk cannot be written: "), "{text}");
     });
 }
 

@@ -16,6 +16,7 @@ use kv_server::store::{Options, Store};
 use kv_server::writer::Writer;
 use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::{self, Disk};
+use ukvm_runtime::console::Notices;
 use ukvm_runtime::net::{self, Stack, TcpListener, TcpOptions};
 use ukvm_runtime::{args, println, shutdown, task, time};
 
@@ -101,7 +102,8 @@ async fn serve(options: net::Options, check: bool) -> Result<(), String> {
         shutdown::requested().await;
         closer.close();
     }));
-    writer.run(&store).await;
+    let notices = Notices::new();
+    writer.run(&store, |failure| notices.say(format_args!("{NAME}: {failure}"))).await;
     store.close().await.map_err(|error| error.to_string())
 }
 

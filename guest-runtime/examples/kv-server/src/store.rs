@@ -127,6 +127,8 @@ pub struct Store<D> {
     transactions: Cell<u64>,
     /// Whether a transaction found no room, and nothing was deleted since then.
     full: Cell<bool>,
+    /// The last failure that was not reported.
+    unreported: Cell<Option<Failure>>,
 }
 
 impl<D: Device> Store<D> {
@@ -166,6 +168,7 @@ impl<D: Device> Store<D> {
             behind: Cell::new(true),
             transactions: Cell::new(0),
             full: Cell::new(false),
+            unreported: Cell::new(None),
         };
         let is_small = length <= options.small;
         let checked = length > 0 && (is_small || options.check);
@@ -204,15 +207,26 @@ impl<D: Device> Store<D> {
                     let reply = self.attempt(&[command]).await.map(|mut replies| replies.pop());
                     replies.push(match reply {
                         Ok(reply) => reply.unwrap_or(Reply::Nil),
-                        Err(Setback::Undone(failure) | Setback::Unknown(failure)) => refusal(failure),
+                        Err(Setback::Undone(failure) | Setback::Unknown(failure)) => self.refuse(failure),
                     });
                 }
                 return replies;
             }
             Err(Setback::Unknown(failure)) => failure,
         };
-        let reply = refusal(failure);
+        let reply = self.refuse(failure);
         commands.iter().map(|_| reply.clone()).collect()
+    }
+
+    /// What has gone wrong since this was last asked: the last of it.
+    pub fn take_failure(&self) -> Option<Failure> {
+        self.unreported.take()
+    }
+
+    /// The answer where something could not be done, which is to be reported.
+    fn refuse(&self, failure: Failure) -> Reply {
+        self.unreported.set(Some(failure));
+        refusal(failure)
     }
 
     /// Ends it in order. What was acknowledged is on the disk without this.
@@ -264,6 +278,7 @@ impl<D: Device> Store<D> {
             }
             if refuses {
                 self.full.set(true);
+                self.unreported.set(Some(failure));
             } else if !extends {
                 return Err(Setback::Undone(failure));
             }

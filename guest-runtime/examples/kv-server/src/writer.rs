@@ -1,5 +1,6 @@
 //! Group commit: what all connections want done at one time becomes one transaction.
 
+use crate::backend::Failure;
 use crate::command::Command;
 use crate::device::Device;
 use crate::reply::Reply;
@@ -70,10 +71,15 @@ impl Writer {
     }
 
     /// Does what is submitted, until [`close`](Self::close) is called and all that came before is done.
-    pub async fn run<D: Device>(&self, store: &Store<D>) {
+    ///
+    /// `report` is told of what goes wrong; the clients are as well.
+    pub async fn run<D: Device>(&self, store: &Store<D>, report: impl Fn(Failure)) {
         while let Some(jobs) = self.next().await {
             let commands: Vec<&Command> = jobs.iter().flat_map(|job| &job.commands).collect();
             let mut replies = store.transact(&commands).await.into_iter();
+            if let Some(failure) = store.take_failure() {
+                report(failure);
+            }
             for job in &jobs {
                 let part = replies.by_ref().take(job.commands.len()).collect();
                 let before = job.outcome.replace(Outcome::Done(part));
