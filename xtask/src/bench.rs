@@ -9,15 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Guests that `ukvm-bench` takes where the user names none.
-const GUESTS: [&str; 7] = [
-    "hello.elf",
-    "compute.elf",
-    "io.elf",
-    "static-site.elf",
-    "https.elf",
-    "cron-job.elf",
-    "kv-server.elf",
-];
+const GUESTS: [&str; 7] =
+    ["hello.elf", "compute.elf", "io.elf", "static-site.elf", "https.elf", "cron-job.elf", "kv-server.elf"];
 
 /// Builds all, puts it into one directory, which works on other machines too, and becomes `ukvm-bench` with `arguments`.
 ///

@@ -296,7 +296,8 @@ fn sentence(error: &clap::Error) -> String {
             format!("{}: {reason}", option.split(' ').next().unwrap_or(&option))
         }
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, ..) => {
-            "name what is to be measured: boot, churn, memory, compute, io, site, tls, job, kv or all".to_owned()
+            "name what is to be measured: boot, churn, memory, compute, io, site, tls, job, kv or all"
+                .to_owned()
         }
         (ErrorKind::MissingRequiredArgument, ..) => "the unikernel is missing: name an ELF file".to_owned(),
         _ => {

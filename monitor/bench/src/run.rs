@@ -1,8 +1,8 @@
 //! A run of `ukvm-bench`: what is asked for is found, then measured.
 
 use crate::cli::{
-    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, Json, MemoryOptions,
-    ServiceOptions, Subject,
+    AllOptions, BootOptions, ChurnOptions, Cli, Command, ComputeOptions, Guests, IoOptions, Json,
+    MemoryOptions, ServiceOptions, Subject,
 };
 use crate::error::Error;
 use crate::output::Output;

@@ -34,8 +34,16 @@ fn main() -> ExitCode {
             }
         }
     }
-    let tests =
-        [all::TESTS, boot::TESTS, io::TESTS, job::TESTS, kv::TESTS, one_guest::TESTS, refusals::TESTS, site::TESTS];
+    let tests = [
+        all::TESTS,
+        boot::TESTS,
+        io::TESTS,
+        job::TESTS,
+        kv::TESTS,
+        one_guest::TESTS,
+        refusals::TESTS,
+        site::TESTS,
+    ];
     ukvm_tests::suite::run(&arguments, &[Need::Kvm], tests.into_iter().flatten()).exit_code()
 }
 

@@ -6,6 +6,7 @@
 
 mod benchmark;
 
+use crate::directory::Directory;
 use crate::error::Error;
 use crate::io::cpus::Cpus;
 use crate::io::network;
@@ -18,10 +19,9 @@ use crate::table;
 use crate::turn::Turn;
 use benchmark::{Benchmark, Measured};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The port of Redis.
@@ -97,26 +97,21 @@ impl Plan {
 
 /// What the servers write: a directory of this process and user alone, which is removed when this is dropped.
 #[derive(Debug)]
-struct Place(PathBuf);
+struct Place(Directory);
 
 impl Place {
     fn create(parent: &Path) -> Result<Self, Error> {
-        let parent = std::path::absolute(parent).unwrap_or_else(|_| parent.to_owned());
-        let directory = parent.join(format!("ukvm-bench-{}-kv", std::process::id()));
-        // It may be in a place where others can make one of that name first: theirs is neither used nor removed.
-        let created = DirBuilder::new().mode(0o700).create(&directory);
-        created.map_err(|error| Error::output(&directory, &error))?;
-        Ok(Self(directory))
+        Directory::create(parent, "kv").map(Self)
     }
 
     /// The guest's disk.
     fn image(&self) -> PathBuf {
-        self.0.join("data.img")
+        self.0.path().join("data.img")
     }
 
     /// The directory of Redis.
     fn log(&self) -> PathBuf {
-        self.0.join("redis")
+        self.0.path().join("redis")
     }
 
     /// Makes both empty.
@@ -128,14 +123,7 @@ impl Place {
             }
             File::create(self.image())?.set_len(DISK)
         };
-        empty().map_err(|error| Error::output(&self.0, &error))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // What is not there any more needs no removing.
-        let _ = fs::remove_dir_all(&self.0);
+        empty().map_err(|error| Error::output(self.0.path(), &error))
     }
 }
 

@@ -125,9 +125,7 @@ impl Plan {
         let files = Files::create(directory)?;
         let certificate =
             openssl.map(|openssl| Certificate::create(&openssl, files.directory())).transpose()?;
-        let tls = certificate
-            .as_ref()
-            .map(|Certificate { certificate, key, .. }| Tls { certificate, key });
+        let tls = certificate.as_ref().map(|Certificate { certificate, key, .. }| Tls { certificate, key });
         let nginx = nginx::program(&nginx, files.directory(), tls)
             .map_err(|error| Error::output(files.directory(), &error))?;
         let addresses = ["--ip".to_owned(), format!("{}/24", network::GUEST)];
