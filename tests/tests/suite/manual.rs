@@ -75,9 +75,10 @@ fn man_shows_the_pages() {
 
 /// What bash offers for the last of these words.
 fn completed(script: &Path, words: &[&str], directory: &Path) -> BTreeSet<String> {
-    // As bash itself calls the function that the script names.
-    let line = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                _ukvm-run \"$1\" \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    // As bash itself calls the function that is registered for the program.
+    let line = "source \"$1\"; shift; spec=$(complete -p ukvm-run); spec=${spec#* -F }; \
+                COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                ${spec%% *} \"$1\" \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let output = Command::new("bash")
         .args(["--norc", "-c", line, "bash"])
         .arg(script)
