@@ -1,5 +1,6 @@
 //! Pseudo-terminals: pty(7).
 
+use super::super::nowait;
 use super::terminal;
 use std::fs::File;
 use std::io;
@@ -49,12 +50,12 @@ impl PseudoTerminal {
     pub(super) fn wait_for_reader(&mut self, until: Instant) {
         // Without an end of ours the master tells whether there is another.
         self.end = None;
-        let is_alone = || super::super::nowait::is_ready(self.master.as_raw_fd(), 0);
-        if is_alone() {
+        if nowait::is_ready(self.master.as_raw_fd(), 0) {
             return;
         }
         let Ok(end) = open_end(&self.master) else { return };
-        while unread(&end) > 0 && Instant::now() < until {
+        // Unlike FIONREAD, this also sees what the kernel has not passed on yet.
+        while nowait::is_ready(end.as_raw_fd(), libc::POLLIN) && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -74,14 +75,6 @@ fn open_end(master: &File) -> io::Result<OwnedFd> {
     let end: RawFd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: `end` is a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(end) })
-}
-
-/// The bytes that are there to be read.
-fn unread(end: &OwnedFd) -> libc::c_int {
-    let mut count: libc::c_int = 0;
-    // SAFETY: the request writes one int to `count`.
-    let result = unsafe { libc::ioctl(end.as_raw_fd(), libc::FIONREAD, &raw mut count) };
-    if result < 0 { 0 } else { count }
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
