@@ -138,21 +138,13 @@ impl ConfigFile {
     }
 
     /// Program and arguments as they are on a command line; nothing where the file has no program.
-    pub(super) fn program(&self) -> Result<Vec<OsString>, Error> {
-        match &self.program {
-            Some(program) => {
-                let words = [program.clone(), "--".into()].into_iter().chain(self.arguments.iter().cloned());
-                Ok(words.collect())
-            }
-            None => Err(self.wrong(
-                "it names no program; add program = \"APP.ELF\", or write APP.ELF behind the options",
-            )),
-        }
+    pub(super) fn program(&self) -> Vec<OsString> {
+        let Some(program) = &self.program else { return Vec::new() };
+        [program, &OsString::from("--")].into_iter().chain(&self.arguments).cloned().collect()
     }
 
     /// What is wrong with its options, as a sentence of the command line says it.
     pub(super) fn wrong(&self, sentence: &str) -> Error {
-        let sentence = sentence.trim_start_matches("--");
         Error::new(ErrorKind::Usage, format!("{}: {sentence}", self.path.display()))
     }
 }

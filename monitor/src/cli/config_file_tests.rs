@@ -220,10 +220,10 @@ fn what_is_wrong_is_one_sentence_with_its_line() {
     wrong("net = [true]", "vm.toml, line 2: net takes strings: write them as [\"A\", \"B\"]");
     wrong("disk = { path = \"x\" }", "vm.toml, line 2: disk takes strings: write them as [\"A\", \"B\"]");
     wrong("args = \"x\"", "vm.toml, line 2: args are strings: write them as [\"A\", \"B\"]");
-    wrong("mem = 0", "vm.toml: mem: a guest needs memory, so the size must not be 0; try 64M");
+    wrong("mem = 0", "vm.toml: --mem: a guest needs memory, so the size must not be 0; try 64M");
     wrong(
         "no-aslr = true\naslr-seed = 1",
-        "vm.toml: no-aslr and --aslr-seed exclude each other; leave one of them out",
+        "vm.toml: --aslr-seed and --no-aslr exclude each other; leave one of them out",
     );
     refused("program = 1", &[], "vm.toml, line 1: program is the path of an ELF file: write it as a string");
     refused(

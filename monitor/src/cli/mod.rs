@@ -14,12 +14,12 @@ use crate::config::{
 };
 use crate::error::{Error, ErrorKind};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueHint};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueHint};
 use config_file::ConfigFile;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use value::{BadValue, Disk, FileOrFd};
 
@@ -84,7 +84,7 @@ Exit status:
   134 the program panicked    139 the program did what it may not
   --report tells a program's own 134 from a panic.";
 
-const ATTACH: &str = "\
+const ABOUT_ATTACH: &str = "\
 The last lines are shown, then what the guest prints; what is typed is its input. On a terminal
 every key is passed on, Ctrl-C included, but Ctrl-], which leaves: the guest runs on. Several can
 watch. The status is 0 after Ctrl-] and when the guest ends.
@@ -97,9 +97,6 @@ A program in a file named 'attach' is run as ./attach.";
     name = "ukvm-run",
     version,
     override_usage = "ukvm-run [OPTIONS] APP.ELF [--] [ARGS]...\n       ukvm-run attach PATH",
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    disable_help_subcommand = true,
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = EXAMPLES,
@@ -194,30 +191,28 @@ struct Cli {
     /// Print this help
     #[arg(long, short, help_heading = "Information", action = clap::ArgAction::HelpShort)]
     help: Option<bool>,
-
-    #[command(subcommand)]
-    action: Option<Action>,
 }
 
-/// What else there is to do, as the first word of the command line.
-#[derive(Debug, clap::Subcommand)]
-enum Action {
-    /// Join the console of a guest that runs with --console unix:PATH
-    #[command(
-        override_usage = "ukvm-run attach PATH",
-        disable_help_flag = true,
-        after_help = ATTACH,
-        max_term_width = 100
-    )]
-    Attach {
-        /// The socket
-        #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
-        path: PathBuf,
+/// The first word that is no program.
+const ATTACH: &str = "attach";
 
-        /// Print this help
-        #[arg(long, short, action = clap::ArgAction::HelpShort)]
-        help: Option<bool>,
-    },
+/// Join the console of a guest that runs with --console unix:PATH
+#[derive(Debug, Parser)]
+#[command(
+    name = ATTACH,
+    override_usage = "ukvm-run attach PATH",
+    disable_help_flag = true,
+    after_help = ABOUT_ATTACH,
+    max_term_width = 100
+)]
+struct Attach {
+    /// The socket
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
+    path: PathBuf,
+
+    /// Print this help
+    #[arg(long, short, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// Understands a command line whose first item is the name of the program.
@@ -239,54 +234,78 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, started: Instant) ->
 ///
 /// As [`parse`].
 pub(crate) fn parse_hosted(words: &[OsString], started: Instant) -> Result<Command, Error> {
-    parse_words(words, Some(words.first().cloned().unwrap_or_default()), started)
+    parse_words(words, words.first(), started)
 }
 
-fn parse_words(words: &[OsString], hosted: Option<OsString>, started: Instant) -> Result<Command, Error> {
-    let usage = |error: &clap::Error| usage(usage_error::sentence(error));
-    let (mut cli, mut matches) = match understand(words) {
-        Ok(understood) => understood,
-        Err(error) => {
-            return match error.kind() {
-                clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(error.render().to_string())),
-                clap::error::ErrorKind::DisplayVersion => {
-                    Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
-                }
-                _ => Err(usage(&error)),
-            };
+/// Understands a command line: of `ukvm-run`, or of the program `hosted`.
+fn parse_words(words: &[OsString], hosted: Option<&OsString>, started: Instant) -> Result<Command, Error> {
+    if let Some((_, words)) =
+        words.split_first().filter(|(_, words)| words.first().is_some_and(|it| it == ATTACH))
+    {
+        return match Attach::try_parse_from(words) {
+            Ok(Attach { path, help: _ }) => Ok(Command::Attach { console: path }),
+            Err(error) => answer(&error),
+        };
+    }
+    match Cli::try_parse_from(words) {
+        Ok(cli) if cli.config.is_some() || cli.print_config => {
+            with_file(cli.config.as_deref(), words, hosted, started)
         }
-    };
-    if let Some(path) = &cli.config {
-        let command = command();
-        let file = ConfigFile::read(path, &command)?;
+        Ok(cli) => cli.of(hosted).into_command(started),
+        Err(error) => answer(&error),
+    }
+}
+
+/// The same for a command line, which is legal, about a configuration file: `path`, and whether to print one.
+fn with_file(
+    path: Option<&Path>,
+    words: &[OsString],
+    hosted: Option<&OsString>,
+    started: Instant,
+) -> Result<Command, Error> {
+    let command = Cli::command();
+    let wrong = |error: clap::Error| usage(usage_error::sentence(&error));
+    let mut matches = command.clone().try_get_matches_from(words).map_err(wrong)?;
+    let file = path.map(|path| ConfigFile::read(path, &command)).transpose()?;
+    if let Some(file) = &file {
         let (name, written) = words.split_at_checked(1).unwrap_or_default();
-        let in_file: Vec<_> = name.iter().chain(file.words()).cloned().collect();
-        understand(&in_file).map_err(|error| file.wrong(&usage_error::sentence(&error)))?;
-        let beside = file.words_beside(&command, &matches);
-        let all: Vec<_> = name.iter().chain(beside).chain(written).cloned().collect();
-        (cli, matches) = understand(&all).map_err(|error| usage(&error))?;
-        if cli.program.is_empty() {
-            cli.program = if hosted.is_some() { file.arguments().to_vec() } else { file.program()? };
+        let in_file = name.iter().chain(file.words());
+        Cli::try_parse_from(in_file).map_err(|error| file.wrong(&usage_error::sentence(&error)))?;
+        let all = name.iter().chain(file.words_beside(&command, &matches)).chain(written);
+        let all: Vec<_> = all.collect();
+        matches = command.clone().try_get_matches_from(all).map_err(wrong)?;
+    }
+    let mut cli = Cli::from_arg_matches(&matches).map_err(wrong)?;
+    if let Some(file) = file.as_ref().filter(|_| cli.program.is_empty()) {
+        cli.program = if hosted.is_some() { file.arguments().to_vec() } else { file.program() };
+        if cli.program.is_empty() && hosted.is_none() && !cli.print_config {
+            return Err(file.wrong(
+                "it names no program; add program = \"APP.ELF\", or write APP.ELF behind the options",
+            ));
         }
     }
-    if let Some(program) = hosted {
-        cli.program.splice(0..0, [program, "--".into()]);
-    }
+    cli = cli.of(hosted);
     if cli.print_config {
-        return config_file::print(&command(), &matches, &cli.program).map(Command::Print);
+        return config_file::print(&command, &matches, &cli.program).map(Command::Print);
     }
     cli.into_command(started)
 }
 
-/// The definition of the command line: what help, manual and completions are made of.
+/// The definition of the command line: what manual and completions are made of.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    Cli::command().subcommand(Attach::command()).disable_help_subcommand(true)
 }
 
-fn understand(words: &[OsString]) -> Result<(Cli, ArgMatches), clap::Error> {
-    let matches = command().try_get_matches_from(words)?;
-    Ok((Cli::from_arg_matches(&matches)?, matches))
+/// What becomes of a command line that clap does not take: a text that was asked for, or what is wrong.
+fn answer(error: &clap::Error) -> Result<Command, Error> {
+    match error.kind() {
+        clap::error::ErrorKind::DisplayHelp => Ok(Command::Print(error.render().to_string())),
+        clap::error::ErrorKind::DisplayVersion => {
+            Ok(Command::Print(format!("ukvm-run {VERSION} (ABI {})\n", ukvm_abi::ABI_VERSION)))
+        }
+        _ => Err(usage(usage_error::sentence(error))),
+    }
 }
 
 /// The program's arguments, of the words behind its name.
@@ -297,6 +316,14 @@ fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 impl Cli {
+    /// As that of the program `hosted`, if it is one.
+    fn of(mut self, hosted: Option<&OsString>) -> Self {
+        if let Some(program) = hosted {
+            self.program.splice(0..0, [program.clone(), "--".into()]);
+        }
+        self
+    }
+
     fn into_command(self, started: Instant) -> Result<Command, Error> {
         // Destructured without `..`, so that no option can be forgotten.
         let Self {
@@ -321,11 +348,7 @@ impl Cli {
             verbose,
             version: _,
             help: _,
-            action,
         } = self;
-        if let Some(Action::Attach { path, help: _ }) = action {
-            return Ok(Command::Attach { console: path });
-        }
         let mut words = program.into_iter();
         let program = match words.next() {
             Some(path) if !path.is_empty() => PathBuf::from(path),

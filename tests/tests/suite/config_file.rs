@@ -79,7 +79,7 @@ fn what_is_wrong_in_a_file() {
         let _ = with(&file).finish().refuses(64, words);
     };
     refused("program = \"status.elf\"\nmemory = 1\n", &["vm.toml, line 2: ", "memory", "did you mean mem"]);
-    refused("program = \"status.elf\"\nmem = \"much\"\n", &["vm.toml: mem: 'much'"]);
+    refused("program = \"status.elf\"\nmem = \"much\"\n", &["vm.toml: --mem: 'much'"]);
     refused("program = \"status.elf\"\nmem\n", &["vm.toml, line 2: "]);
     refused("mem = 1\n", &["vm.toml", "program"]);
     let _ = with(Path::new("/nowhere/vm.toml")).finish().refuses(66, &["--config", "/nowhere/vm.toml"]);
