@@ -81,7 +81,8 @@ impl ConfigFile {
             let (name, place) = (key.get_ref().as_ref(), value.span());
             match name {
                 PROGRAM => {
-                    let text = scalar(value.get_ref()).filter(|text| !text.is_empty());
+                    let text =
+                        scalar(value.get_ref()).filter(|text| value.get_ref().is_str() && !text.is_empty());
                     let sentence = || {
                         wrong(place, format!("{PROGRAM} is the path of an ELF file: write it as a string"))
                     };
