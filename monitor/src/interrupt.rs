@@ -300,7 +300,7 @@ extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, _contex
 /// # Errors
 ///
 /// What the host says.
-pub(crate) fn signal_when_ready(fd: RawFd) -> io::Result<()> {
+pub fn signal_when_ready(fd: RawFd) -> io::Result<()> {
     /// `struct f_owner_ex` and its constants: `include/uapi/asm-generic/fcntl.h` of Linux.
     #[repr(C)]
     struct Owner {

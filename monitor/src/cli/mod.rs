@@ -193,7 +193,7 @@ struct Cli {
     help: Option<bool>,
 }
 
-/// The first word that is no program.
+/// The word that is no program where it is the first.
 const ATTACH: &str = "attach";
 
 /// Join the console of a guest that runs with --console unix:PATH
@@ -239,10 +239,8 @@ pub(crate) fn parse_hosted(words: &[OsString], started: Instant) -> Result<Comma
 
 /// Understands a command line: of `ukvm-run`, or of the program `hosted`.
 fn parse_words(words: &[OsString], hosted: Option<&OsString>, started: Instant) -> Result<Command, Error> {
-    if let Some((_, words)) =
-        words.split_first().filter(|(_, words)| words.first().is_some_and(|it| it == ATTACH))
-    {
-        return match Attach::try_parse_from(words) {
+    if words.get(1).is_some_and(|word| word == ATTACH) {
+        return match Attach::try_parse_from(words.iter().skip(1)) {
             Ok(Attach { path, help: _ }) => Ok(Command::Attach { console: path }),
             Err(error) => answer(&error),
         };

@@ -6,8 +6,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// A pseudo-terminal: the master, and an end for programs that is held open, so that what nobody has read yet is kept.
 #[derive(Debug)]
@@ -45,19 +43,23 @@ impl PseudoTerminal {
         &self.path
     }
 
-    /// Waits until a program has read all that was written, until `until` at the latest; not at all where none has it open. What is
-    /// unread when the master is closed is lost.
-    pub(super) fn wait_for_reader(&mut self, until: Instant) {
-        // Without an end of ours the master tells whether there is another.
+    /// An end for programs, if a program has one open.
+    pub(super) fn other_end(&mut self) -> Option<End> {
+        // Without one of ours the master tells whether there is another.
         self.end = None;
-        if nowait::is_ready(self.master.as_raw_fd(), 0) {
-            return;
-        }
-        let Ok(end) = open_end(&self.master) else { return };
-        // Unlike FIONREAD, this also sees what the kernel has not passed on yet.
-        while nowait::is_ready(end.as_raw_fd(), libc::POLLIN) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
+        let is_alone = nowait::is_ready(self.master.as_raw_fd(), 0);
+        if is_alone { None } else { open_end(&self.master).ok().map(End) }
+    }
+}
+
+/// An end for programs. What is unread when the master is closed is lost.
+#[derive(Debug)]
+pub(super) struct End(OwnedFd);
+
+impl End {
+    /// Whether there is something that no program has read. Unlike FIONREAD, this also sees what the kernel has not passed on yet.
+    pub(super) fn has_unread(&self) -> bool {
+        nowait::is_ready(self.0.as_raw_fd(), libc::POLLIN)
     }
 }
 

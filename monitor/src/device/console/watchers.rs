@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 use vm_memory::VolatileSlice;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -25,6 +26,9 @@ const MOST: usize = 16;
 const KEYS: usize = 4096;
 /// Output that is taken at a time: what has to be sent before the history forgets it.
 const PIECE: usize = 16 << 10;
+
+/// How often it is looked whether a terminal has been read.
+const STEP: Duration = Duration::from_millis(1);
 
 /// A console that is watched.
 #[derive(Debug)]
@@ -118,8 +122,8 @@ impl Watchers {
 
     /// Lets in who has come, takes what they have typed, sends what they have room for, and forgets who has gone.
     pub(super) fn attend(&mut self) {
-        self.let_in();
         self.receive();
+        self.let_in();
         self.send();
     }
 
@@ -127,10 +131,13 @@ impl Watchers {
         let Place::Socket(listener) = &self.place else { return };
         while let Some(connection) = listener.accept() {
             let from = self.history.first_line();
-            let watcher = Watcher::new(connection, Kind::Connection, from);
+            let mut watcher = Watcher::new(connection, Kind::Connection, from);
             if self.watchers.len() >= MOST {
                 watcher.refuse(&format!("{}: {MOST} others watch this console already\r\n", program()));
-            } else if interrupt::signal_when_ready(watcher.fd()).is_ok() {
+            } else if interrupt::signal_when_ready(watcher.fd()).is_ok()
+                // What it has sent before comes without a signal.
+                && watcher.receive(&mut self.keys, KEYS)
+            {
                 self.watchers.push(watcher);
             }
         }
@@ -151,16 +158,24 @@ impl Drop for Watchers {
     /// Gives everyone the last output, and the time to take it, but those who were too slow before.
     fn drop(&mut self) {
         self.attend();
+        let terminal = match &mut self.place {
+            Place::Socket(_) => None,
+            Place::Terminal(terminal) => match terminal.other_end() {
+                Some(end) => Some(end),
+                None => return,
+            },
+        };
         let until = Instant::now() + PATIENCE;
-        if let Place::Terminal(terminal) = &mut self.place {
-            return terminal.wait_for_reader(until);
-        }
-        while let Some(watcher) = self.watchers.iter().find(|watcher| watcher.is_awaited(&self.history)) {
+        loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
+            let awaited = self.watchers.iter().find(|watcher| watcher.is_awaited(&self.history));
+            match (&terminal, awaited) {
+                _ if left.is_zero() => return,
+                (None, None) => return,
+                (None, Some(watcher)) => drop(nowait::is_ready_within(watcher.fd(), libc::POLLOUT, left)),
+                (Some(end), None) if !end.has_unread() => return,
+                (Some(_), _) => thread::sleep(STEP),
             }
-            nowait::is_ready_within(watcher.fd(), libc::POLLOUT, left);
             self.send();
         }
     }

@@ -4,7 +4,6 @@ use crate::local_socket::connect;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::thread;
 
 /// A console on a socket, and what it needs.
 struct Rig {
@@ -202,9 +201,33 @@ fn who_comes_just_before_the_end_gets_the_last_lines() {
 }
 
 #[test]
+fn who_has_a_terminal_open_gets_all_of_the_last_output() {
+    let mut interrupts = Interrupts::new(false).unwrap();
+    let mut console = Watchers::on_terminal(&mut interrupts).unwrap();
+    let Place::Terminal(terminal) = &console.place else { panic!() };
+    let mut user = File::open(terminal.path()).unwrap();
+    // More than the kernel takes at once, and less than is kept.
+    let mut bytes = vec![b'x'; KEPT - 10];
+    let mut done = 0;
+    while done < bytes.len() {
+        done += console.write(&VolatileSlice::from(&mut bytes[done..]));
+    }
+    let reader = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        let mut all = Vec::new();
+        // The end is an error where the other end is closed meanwhile.
+        let _ = user.read_to_end(&mut all);
+        all.len()
+    });
+    drop(console);
+    assert_eq!(reader.join().unwrap(), KEPT - 10);
+}
+
+#[test]
 fn a_terminal_keeps_what_nobody_has_read_and_gives_whole_lines() {
     let mut interrupts = Interrupts::new(false).unwrap();
     let mut console = Watchers::on_terminal(&mut interrupts).unwrap();
+    assert!(console.are_on_terminal());
     let Place::Terminal(terminal) = &console.place else { panic!() };
     let path = terminal.path().to_owned();
     let mut bytes = *b"early\n";
@@ -218,7 +241,7 @@ fn a_terminal_keeps_what_nobody_has_read_and_gives_whole_lines() {
     let end = Instant::now() + PATIENCE * 20;
     while !interrupts.take().readiness {
         assert!(Instant::now() < end);
-        thread::sleep(std::time::Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
     console.attend();
     assert_eq!(console.read(&VolatileSlice::from(keys.as_mut_slice())).unwrap(), 5);
