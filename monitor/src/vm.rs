@@ -117,7 +117,8 @@ impl Vm {
         }
         let guest = Guest::new(abi, setup.manifest(), timeline, placement);
         // ---- All is acquired. From here on nothing is opened, mapped or spawned; docs/architecture.md lists what stays
-        // lazy: two timers, and the symbols of a fault report, which come from the open ELF file.
+        // lazy: two timers, connections of those who watch the console, and the symbols of a fault report, which come from the open
+        // ELF file.
         Ok(Self { _watch: watch, vcpu, _vm: vm, tables, guest, setup, timeout: config.timeout })
     }
 

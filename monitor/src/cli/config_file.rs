@@ -50,7 +50,12 @@ impl ConfigFile {
                 path.display(),
                 plain(error)
             );
-            Error::new(ErrorKind::of_file(error), sentence)
+            let kind = match error.kind() {
+                // It is no text.
+                std::io::ErrorKind::InvalidData => ErrorKind::Usage,
+                _ => ErrorKind::of_file(error),
+            };
+            Error::new(kind, sentence)
         };
         let mut text = String::new();
         let file = File::open(path).map_err(|error| failed(&error))?;
@@ -61,7 +66,6 @@ impl ConfigFile {
                 format!("--config: {} has more than 1 MiB; name a file with options", path.display()),
             ));
         }
-        // Whose working directory is gone can still name it from the root.
         let whole = std::path::absolute(path).map_err(|error| failed(&error))?;
         Self::parse(path, whole.parent().unwrap_or(Path::new("/")), &text, command)
     }

@@ -259,7 +259,9 @@ fn a_file_that_cannot_be_read_is_told() {
     let folder = Folder::new("bytes");
     let path = folder.0.join("vm.toml");
     fs::write(&path, b"mem = \"\xff\"").unwrap();
-    assert!(read(path.to_str().unwrap()).to_string().contains("UTF-8"));
+    let error = read(path.to_str().unwrap());
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("UTF-8"), "{error}");
 }
 
 #[test]
