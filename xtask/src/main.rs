@@ -1,6 +1,5 @@
 //! `cargo guests`, `cargo demo`, and what `cargo xtask` has besides.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -30,16 +29,13 @@ const MISUSED: u8 = 64;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let directory = words.get(1).map(Path::new);
     let result = match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
         [Some("demo")] => xtask::demo::run(),
         [Some("guests")] => guests(),
         [Some("bench"), ..] => xtask::bench::run(words.get(1..).unwrap_or_default()),
         [Some("c")] => c(),
-        [Some("completions")] | [Some("completions"), _] => {
-            written(xtask::manual::write_completions(directory))
-        }
-        [Some("man")] | [Some("man"), _] => written(xtask::manual::write_pages(directory)),
+        [Some(what @ ("man" | "completions"))] => xtask::manual::run(what, None),
+        [Some(what @ ("man" | "completions")), _] => xtask::manual::run(what, words.get(1)),
         [Some("image"), ..] => xtask::image::run(words.get(1..).unwrap_or_default()),
         [Some("run"), ..] => xtask::run::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
@@ -58,14 +54,6 @@ fn main() -> ExitCode {
             if error.is::<xtask::UsageError>() { ExitCode::from(MISUSED) } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// Names the files that were written.
-fn written(files: anyhow::Result<Vec<PathBuf>>) -> anyhow::Result<()> {
-    for file in files? {
-        println!("{}", file.display());
-    }
-    Ok(())
 }
 
 fn c() -> anyhow::Result<()> {

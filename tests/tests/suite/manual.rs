@@ -47,7 +47,7 @@ fn shown(page: &Path) -> String {
 
 fn man_shows_the_pages() {
     let directory = files::directory();
-    let pages = xtask::manual::write_pages(Some(directory.path())).expect("the pages");
+    let pages = ukvm_manual::write_pages(directory.path()).expect("the pages");
     let names: Vec<_> = pages.iter().filter_map(|page| page.file_name()?.to_str()).collect();
     assert_eq!(names, ["ukvm-run.1", "ukvm-run-attach.1"]);
     let text = shown(&pages[0]);
@@ -96,7 +96,7 @@ fn completed(script: &Path, words: &[&str], directory: &Path) -> BTreeSet<String
 
 fn completions() -> (tempfile::TempDir, Vec<PathBuf>) {
     let directory = files::directory();
-    let written = xtask::manual::write_completions(Some(directory.path())).expect("the completions");
+    let written = ukvm_manual::write_completions(directory.path()).expect("the completions");
     (directory, written)
 }
 

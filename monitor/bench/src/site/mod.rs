@@ -26,8 +26,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wrk::{Measured, Wrk};
 
-/// The port of HTTP.
-const PORT: u16 = 80;
 /// How long the first load is kept up before anything is measured, which wrk counts in whole seconds.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How long each load is measured in a turn.
