@@ -5,10 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use ukvm_tests::certificates::{Authorities, GOOD, P256};
 use ukvm_tests::files;
 use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::Run;
+use ukvm_tests::site;
 use ukvm_tests::suite::Need;
+use ukvm_tests::web::{self, WebServer};
 use xtask::image::{self, Format};
 
 ukvm_tests::tests! {
@@ -16,7 +19,7 @@ ukvm_tests::tests! {
     the_command_line_wins;
     what_is_printed_can_be_fed_back;
     what_is_wrong_in_a_file;
-    the_files_of_the_examples_run .needs(&[Need::Network]).not_in_rig("the sources are not there");
+    the_files_of_the_examples_run .needs(&[Need::Network, Need::Program("openssl")]).not_in_rig("the sources are not there");
 }
 
 /// A directory with the guest `status`, and a file for it.
@@ -135,8 +138,40 @@ fn the_files_of_the_examples_run() {
     let (_tree, file) = tree("echo");
     serves(&file, "10.0.0.2");
 
+    let (place, file) = tree("kv-server");
+    let _ = files::sparse(&place.path().join("target"), "data.img", 16 << 20);
+    serves(&file, "10.0.0.2");
+
+    let (place, file) = tree("https");
+    let target = place.path().join("target");
+    let issued = Authorities::new().issue("server", P256, GOOD);
+    site_of(&target.join("site.img"), &[("index.html", b"home")]);
+    let [certificate, key] =
+        [&issued.certificate, &issued.key].map(|path| fs::read(path).expect("a file of PEM"));
+    site_of(&target.join("identity.img"), &[("certificate.pem", &certificate), ("key.pem", &key)]);
+    serves(&file, "10.0.0.2 port 443");
+
+    let (place, file) = tree("cron-job");
+    let empty = place.path().join("empty");
+    fs::create_dir(&empty).expect("a directory");
+    let size = Some(64 << 20);
+    image::create(&empty, &place.path().join("target/data.img"), Format::Fat(size), None).expect("an image");
+    in_namespace(|| {
+        network::make_tap_with_address("tap0");
+        let _server = WebServer::start(([10, 0, 0, 1], 80), &[("/data.csv", web::Reply::ok(b"1,2,3\n"))]);
+        let ended = with(&file).finish().status(0).quietly();
+        assert!(ended.text().contains("6 bytes"), "{}", ended.text());
+    });
+
     let examples = fs::read_dir(xtask::cargo::root().join("guest-runtime/examples")).expect("the examples");
-    assert_eq!(examples.count(), 5, "an example that is not run here");
+    assert_eq!(examples.count(), 8, "an example that is not run here");
+}
+
+/// An archive of these files.
+fn site_of(image: &Path, content: &[(&str, &[u8])]) {
+    let directory = files::directory();
+    site::tree(directory.path(), content);
+    image::create(directory.path(), image, Format::Tar, None).expect("an image");
 }
 
 /// Runs a service until it says so, and ends it.

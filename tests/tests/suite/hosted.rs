@@ -4,12 +4,15 @@ use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
+use ukvm_tests::certificates::{Authorities, GOOD, P256};
 use ukvm_tests::client::{Reply, connect, wait_for_listener};
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::network::{self, in_namespace};
+use ukvm_tests::redis::{self, Client, Value};
 use ukvm_tests::run::{Run, Running};
 use ukvm_tests::site::{self, PEER};
 use ukvm_tests::suite::Need;
+use ukvm_tests::web::{self, WebServer};
 
 ukvm_tests::tests! {
     hello_says_so_and_ends .needs(&[Need::Program("valgrind")]) .not_in_rig(NO_KVM);
@@ -29,11 +32,22 @@ ukvm_tests::tests! {
             Need::Network,
         ])
         .not_in_rig(NO_KVM);
+    kv_server_keeps_what_it_is_given .needs(&[Need::Program("valgrind"), Need::Network]) .not_in_rig(NO_KVM);
+    https_serves_an_archive
+        .needs(&[
+            Need::Program("valgrind"), Need::Program("tar"), Need::Program("openssl"), Need::Program("curl"),
+            Need::Network,
+        ])
+        .not_in_rig(NO_KVM);
+    cron_job_fetches_a_file
+        .needs(&[Need::Program("valgrind"), Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Network])
+        .not_in_rig(NO_KVM);
 }
 
 const NO_KVM: &str = "it uses no KVM";
 /// Those that a test here runs.
-const EXAMPLES: [&str; 5] = ["auth-service", "blkcopy", "echo", "hello", "static-site"];
+const EXAMPLES: [&str; 8] =
+    ["auth-service", "blkcopy", "cron-job", "echo", "hello", "https", "kv-server", "static-site"];
 const ADDRESSES: [&str; 4] = ["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"];
 
 /// An example that serves a network, under way.
@@ -182,5 +196,71 @@ fn auth_service_lets_in_who_may() {
             assert_eq!(Reply::of_curl(&[&url]).status, status, "{password}");
         }
         end(guest);
+    });
+}
+
+fn kv_server_keeps_what_it_is_given() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let image = files::sparse(directory.path(), "data.img", 16 << 20);
+        network::make_tap_with_address("tap0");
+        let run = || {
+            let run = Run::hosted("kv-server").option("--net", "tap0").option("--disk", &image);
+            run.args(ADDRESSES).deadline(Duration::from_secs(300))
+        };
+        for (command, value) in
+            [(&["SET", "a", "b"][..], Value::ok()), (&["GET", "a"], Value::Bulk(b"b".into()))]
+        {
+            // Each by a process of its own, which finds what the one before has left.
+            let guest = run().start();
+            wait_for_listener(PEER, redis::PORT);
+            assert_eq!(Client::new().call(command), value, "{command:?}");
+            end(guest);
+        }
+    });
+}
+
+fn https_serves_an_archive() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let authorities = Authorities::new();
+        let issued = authorities.issue("server", P256, GOOD);
+        let archive = |name: &str, content: &[(&str, &[u8])]| {
+            let place = directory.path().join(name);
+            site::tree(&place.join("tree"), content);
+            site::tar(&place, &place.join("tree")).display().to_string()
+        };
+        let [certificate, key] =
+            [&issued.certificate, &issued.key].map(|path| std::fs::read(path).expect("a file of PEM"));
+        let site = archive("site", &[("index.html", b"<h1>Home</h1>\n")]);
+        let identity = archive("identity", &[("certificate.pem", &certificate), ("key.pem", &key)]);
+        let disks = [format!("site={site},ro"), format!("identity={identity},ro")];
+        let guest = service("https", &["--disk", &disks[0], "--disk", &disks[1]], 443);
+        let root = authorities.root();
+        let reply = Reply::of_curl(&["--cacert", &root, "https://10.0.0.2/"]);
+        assert!(reply.status == 200 && reply.body == b"<h1>Home</h1>\n", "{}", reply.text());
+        end(guest);
+    });
+}
+
+fn cron_job_fetches_a_file() {
+    in_namespace(|| {
+        let directory = files::directory();
+        let image = files::fat_image(directory.path(), 32 << 20, &[]);
+        network::make_tap_with_address("tap0");
+        let body = noise(8, 300_000);
+        let _server = WebServer::start(([10, 0, 0, 1], 80), &[("/data.bin", web::Reply::ok(&body))]);
+        Run::hosted("cron-job")
+            .option("--net", "tap0")
+            .option("--disk", &image)
+            .args(["--ip", "10.0.0.2/24", "http://10.0.0.1/data.bin"])
+            .deadline(Duration::from_secs(120))
+            .finish()
+            .status(0)
+            .quietly();
+        let copy = directory.path().join("copy");
+        let _ =
+            call("mcopy", &["-i", &image.display().to_string(), "::data.bin", &copy.display().to_string()]);
+        assert!(std::fs::read(copy).expect("the file") == body);
     });
 }
