@@ -18,7 +18,7 @@ pub fn run(what: &str, directory: Option<&OsString>) -> Result<()> {
     let target =
         target.to_str().context("the path of the target directory is not Unicode; move the repository")?;
     let arguments = ["--package", "ukvm-manual", "--bin", "ukvm-manual", "--target-dir", target];
-    let programs = cargo::build(cargo::root(), &arguments)?;
+    let programs = cargo::build(cargo::root(), &arguments, &[])?;
     let program = programs.first().context("cargo built no ukvm-manual")?;
     let status = Command::new(&program.path).arg(what).arg(directory).status();
     let status = status.context("ukvm-manual cannot be started")?;
