@@ -114,8 +114,6 @@ impl<I: Stream> TlsStream<I> {
                 // Who broke the protocol is told how; what the client makes of it is its own affair.
                 if matches!(error, Error::Tls(_)) && stream.send().await.is_ok() {
                     stream.below.close().await;
-                } else {
-                    stream.below.abort();
                 }
                 Err(NotAccepted::Failed(error))
             }
