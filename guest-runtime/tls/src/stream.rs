@@ -34,7 +34,8 @@ const ILLEGAL_PARAMETER: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 /// A connection of TLS.
 ///
 /// Reads and writes are those of [`embedded_io_async`]. A write is over when its bytes are encrypted: the last record leaves with the
-/// next read, write, flush or [`finish`](Stream::finish). Each future may be dropped before its end: nothing is lost or sent twice.
+/// next read, write, flush or [`finish`](Stream::finish). So a read waits for a client that takes nothing, even if that client sends. Each
+/// future may be dropped before its end: nothing is lost or sent twice.
 ///
 /// The end of the stream below counts as that of this one, with `close_notify` before it or without: protocols above have to know by
 /// themselves whether a message is whole, as HTTP does (RFC 9112, section 9.8).

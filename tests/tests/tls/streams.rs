@@ -31,7 +31,7 @@ async fn echo(stream: &mut (impl Read + Write)) {
 fn bytes_arrive_however_they_are_cut() {
     let (acceptor, configuration) = (acceptor(), Arc::new(configuration()));
     for (room, step, length) in
-        [(64, 1, 3000), (64, 7, 40_000), (1000, 1000, 300_000), (1 << 17, usize::MAX, 1 << 20)]
+        [(400, 1, 3000), (400, 7, 40_000), (1000, 1000, 300_000), (1 << 17, usize::MAX, 1 << 20)]
     {
         let bytes = noise(room as u64, length);
         let (here, there) = cable(room, step);

@@ -50,8 +50,8 @@ impl End {
     }
 }
 
-/// A cable with so much room each way, of which a call moves so much. Less than 64 bytes are no use: both sides may have something to
-/// say in the handshake before they listen.
+/// A cable with so much room each way, of which a call moves so much. Less than 400 bytes are no use: in the handshake, and with its
+/// tickets, both sides may have something to say before they listen.
 pub(crate) fn cable(room: usize, step: usize) -> (End, End) {
     let [one, other] = [Rc::<RefCell<Line>>::default(), Rc::default()];
     let end = |incoming: &Rc<RefCell<Line>>, outgoing: &Rc<RefCell<Line>>| End {
