@@ -7,7 +7,7 @@ cpufeatures::new!(aes_of_the_processor, "aes", "pclmulqdq");
 
 /// What does the cryptography: the crate ring.
 ///
-/// Without instructions for AES, ChaCha20 comes first, whatever the client would have liked best: it is several times as fast then.
+/// Without instructions for AES, ChaCha20 comes first, whatever the client would have liked best: it is about twice as fast then.
 /// The boolean says whether that order counts.
 pub(crate) fn provider() -> (CryptoProvider, bool) {
     let mut provider = rustls::crypto::ring::default_provider();
