@@ -187,12 +187,15 @@ fn call_failing(name: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
+/// Of a guest whose clients pause between their words: on a slow host for longer than it waits otherwise.
+const PATIENT: [&str; 2] = ["--timeout", "300"];
+
 /// A request that keeps the connection open.
 const ASK: &str = "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn openssl_resumes_and_updates_keys() {
     in_namespace(|| {
-        let served = Served::pages(&[("index.html", b"home")], &[]);
+        let served = Served::pages(&[("index.html", b"home")], &PATIENT);
         let session = served.directory.path().join("session");
         let session = session.to_str().expect("a path in UTF-8");
         let base = ["s_client", "-connect", "10.0.0.2:443", "-CAfile", "ROOT", "-verify_return_error"];
@@ -224,7 +227,7 @@ fn openssl_resumes_and_updates_keys() {
 
 fn gnutls_resumes() {
     in_namespace(|| {
-        let served = Served::pages(&[("index.html", b"home")], &[]);
+        let served = Served::pages(&[("index.html", b"home")], &PATIENT);
         let base = ["--x509cafile", "ROOT", "--port", "443", "10.0.0.2"];
         let text =
             served.talk("gnutls-cli", &[&["--resume", "--waitresumption"], &base[..]].concat(), &[ASK]);
