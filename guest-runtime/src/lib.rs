@@ -19,7 +19,7 @@
 //! 2. [`ring`]: requests to the monitor and their completions.
 //! 3. [`task`] and [`time`]: who runs next, and sleeping in the monitor when nobody can.
 //! 4. [`console`], [`block`], `net`, [`entropy`], [`shutdown`]: what the monitor offers, each on the ring.
-//! 5. [`program!`] and [`Termination`]: how it starts and ends.
+//! 5. [`program!`] and [`Termination`]: how it starts and ends. [`tests!`]: a program of tests.
 //!
 //! With the feature `hosted` the program is a process of Linux: the first layer is then the standard library and the C library, a
 //! doorbell is a call into the monitor, which is linked in, and all else is the same.
@@ -63,6 +63,8 @@ pub mod shutdown;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod task;
+#[doc(hidden)]
+pub mod testing;
 pub mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -128,7 +128,8 @@ macro_rules! hand_over_note {
 /// }
 /// ```
 ///
-/// All but `main` may be left out or stand in any order. Used once in a program.
+/// All but `main` may be left out or stand in any order. Used once in a program. A program of [`tests!`](crate::tests) says `tests;`
+/// in place of `main = ...;`.
 ///
 /// A network device's checksums and large TCP frames are left to the host where it takes them, and the other way round, as
 /// [`net::Stack`](crate::net::Stack) knows how to. A program that makes and reads frames without it says `plain`: then each frame is
@@ -138,6 +139,20 @@ macro_rules! hand_over_note {
 macro_rules! program {
     (main = $main:path; $($rest:tt)*) => {
         $crate::program!(@parse [$main] [] [0] [0] $($rest)*);
+    };
+    (tests; $($rest:tt)*) => {
+        const _: () = {
+            const UKVM_TEST: $crate::abi::test::Test<'static> = $crate::abi::test::Test::PROGRAM;
+            #[used]
+            #[unsafe(link_section = ".note.ukvm")]
+            static UKVM_NOTE: $crate::program::Note<{ UKVM_TEST.size() }> =
+                $crate::program::Note(UKVM_TEST.encode());
+            // The linker names the ends of a section that is there, and so it must be, even without a test.
+            #[used]
+            #[unsafe(link_section = "ukvm_tests")]
+            static UKVM_ENTRY: $crate::testing::Test = $crate::testing::Test::none();
+        };
+        $crate::program!(main = $crate::testing::main; $($rest)*);
     };
 
     (@parse [$main:path] [$($device:tt)*] [$memory:expr] [$stack:expr]) => {
@@ -220,6 +235,8 @@ macro_rules! program {
         ::core::compile_error!("a device is declared as `net NAME;` or `block NAME: writable, optional;`");
     };
     ($($rest:tt)*) => {
-        ::core::compile_error!("`program!` starts with `main = PATH;`, the path of an async fn without arguments");
+        ::core::compile_error!(
+            "`program!` starts with `main = PATH;`, the path of an async fn without arguments, or with `tests;`"
+        );
     };
 }

@@ -112,6 +112,25 @@ pub fn bind(
         .collect()
 }
 
+/// The devices of the manifest that no option is for, in its order.
+///
+/// # Errors
+///
+/// A [`BindError`] where an option has no device.
+pub fn unbound(
+    manifest: &Manifest,
+    nets: Vec<NetConfig>,
+    disks: Vec<DiskConfig>,
+) -> Result<Vec<&Declared>, BindError> {
+    let nets = assign(manifest, DeviceKind::Net, nets, |net| net.name.as_deref())?;
+    let disks = assign(manifest, DeviceKind::Block, disks, |disk| disk.name.as_deref())?;
+    let places = manifest.devices.iter().zip(nets.iter().zip(&disks));
+    Ok(places
+        .filter(|(_, (net, disk))| net.is_none() && disk.is_none())
+        .map(|(declared, _)| declared)
+        .collect())
+}
+
 /// The options of one kind, each at the place of the device that it is for.
 fn assign<T>(
     manifest: &Manifest,

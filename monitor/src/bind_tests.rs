@@ -93,3 +93,25 @@ fn what_does_not_fit_is_said_with_what_would() {
         ["there are more --net options than the program declares network devices; it declares none"]
     );
 }
+
+#[test]
+fn what_no_option_is_for_is_left() {
+    let manifest = manifest(&[
+        (Net, "a", false, false),
+        (Net, "b", false, true),
+        (Block, "a", true, false),
+        (Block, "c", false, false),
+    ]);
+    let names = |nets, disks| -> Result<Vec<(DeviceKind, String)>, String> {
+        let left = unbound(&manifest, nets, disks).map_err(|error| error.to_string())?;
+        Ok(left.into_iter().map(|declared| (declared.kind, declared.name.clone())).collect())
+    };
+    let left = |left: &[(DeviceKind, &str)]| {
+        Ok(left.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect())
+    };
+    assert_eq!(names(Vec::new(), Vec::new()), left(&[(Net, "a"), (Net, "b"), (Block, "a"), (Block, "c")]));
+    let (nets, disks) = (vec![net(Some("b"), "tap0")], vec![disk(None, "1", false)]);
+    assert_eq!(names(nets, disks), left(&[(Net, "a"), (Block, "c")]));
+    let refused = names(vec![net(Some("z"), "tap0")], Vec::new()).unwrap_err();
+    assert!(refused.contains('z'), "{refused}");
+}

@@ -87,7 +87,7 @@ impl fmt::Display for SourceFailed {
 impl core::error::Error for SourceFailed {}
 
 /// The source of services that know all their bodies as text.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSource {}
 
 impl Source for NoSource {

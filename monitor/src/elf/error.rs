@@ -215,6 +215,11 @@ pub enum Defect {
         "has a malformed note segment: the note at byte {0:#x} of the file runs past its end; build it again"
     )]
     MalformedNote(u64),
+    /// A note that declares a test is damaged, or for a newer version of the contract.
+    #[error(
+        "declares a test in a way that is not known here; build it with the runtime that goes with this monitor"
+    )]
+    Test,
     /// The manifest in the note is refused.
     #[error("{}", manifest_sentence(*.0))]
     Manifest(ManifestError),

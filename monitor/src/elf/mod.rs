@@ -23,7 +23,7 @@ pub mod symbols;
 
 pub use crate::layout::Rights;
 pub use error::{Defect, ElfError};
-pub use note::{Access, Declared, Manifest};
+pub use note::{Access, Declared, DeclaredTest, Manifest};
 pub use segments::Segment;
 
 use crate::memory::{Memory, PAGE};
@@ -67,6 +67,20 @@ pub(crate) fn open<T>(
         check(file, &header, &headers)
     };
     read().map_err(|defect| ElfError::new(path, defect))
+}
+
+/// Reads which tests the program at `path` declares, by their names; `None` where it is no program of tests. Nothing else of it is
+/// checked.
+///
+/// # Errors
+///
+/// An [`ElfError`] where it is no ELF file, or what it declares cannot be understood.
+pub fn tests(path: &Path) -> Result<Option<Vec<DeclaredTest>>, ElfError> {
+    let mut tests = open(path, |file, _, headers| note::read_tests(&file, headers))?;
+    if let Some(tests) = &mut tests {
+        tests.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok(tests)
 }
 
 impl Image {

@@ -5,10 +5,11 @@ use super::file::ElfFile;
 use linux_loader::elf::{Elf64_Nhdr, Elf64_Phdr, PT_NOTE};
 use ukvm_abi::manifest::{DeviceKind, ManifestView, OPTIONAL, WRITABLE};
 use ukvm_abi::note::{OWNER, TYPE};
+use ukvm_abi::test;
 use vm_memory::ByteValued;
 
-/// The most bytes of a note segment. The largest ukvm note has about 3,000.
-const MAX_NOTES: u64 = 64 << 10;
+/// The most bytes of a note segment. The largest manifest has about 3,000, and each of a program's tests about 100.
+const MAX_NOTES: u64 = 1 << 20;
 
 /// What the unikernel says that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,28 @@ pub struct Declared {
     pub features: u64,
 }
 
+/// A test that a program declares, to be run in a guest of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredTest {
+    /// Its name, with the modules it is in; not empty, without control characters.
+    pub name: String,
+    /// Whether it runs only where that is asked for; then why, without control characters, which may be empty.
+    pub ignored: Option<String>,
+    /// Whether it is to panic; then what the message contains, which may be empty.
+    pub panics: Option<String>,
+}
+
+impl From<test::Test<'_>> for DeclaredTest {
+    fn from(test: test::Test<'_>) -> Self {
+        let has = |flag: u32| test.flags & flag != 0;
+        Self {
+            name: test.name.to_owned(),
+            ignored: has(test::IGNORED).then(|| test.reason.to_owned()),
+            panics: has(test::PANICS).then(|| test.expected.to_owned()),
+        }
+    }
+}
+
 impl From<ManifestView<'_>> for Manifest {
     fn from(view: ManifestView<'_>) -> Self {
         let devices = view.devices().map(|device| Declared {
@@ -70,6 +93,47 @@ impl From<ManifestView<'_>> for Manifest {
 /// Finds the ukvm note and reads the manifest in it; `None` where the program has no such note.
 pub(super) fn read_manifest(file: &ElfFile, headers: &[Elf64_Phdr]) -> Result<Option<Manifest>, Defect> {
     let mut manifest = None;
+    visit(file, headers, |note| {
+        if note.owner == OWNER && note.kind == TYPE {
+            let view = ManifestView::parse(note.descriptor).map_err(Defect::Manifest)?;
+            if manifest.replace(view.into()).is_some() {
+                return Err(Defect::Repeated("ukvm note"));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(manifest)
+}
+
+/// Reads which tests the program declares; `None` where it is no program of tests.
+pub(super) fn read_tests(
+    file: &ElfFile,
+    headers: &[Elf64_Phdr],
+) -> Result<Option<Vec<DeclaredTest>>, Defect> {
+    let mut tests = None;
+    visit(file, headers, |note| {
+        if note.owner == OWNER && note.kind == test::TYPE {
+            // Both will be printed.
+            let is_plain = |test: &test::Test<'_>| {
+                !test.name.contains(char::is_control) && !test.reason.contains(char::is_control)
+            };
+            let declared = test::Test::parse(note.descriptor).filter(is_plain).ok_or(Defect::Test)?;
+            let tests: &mut Vec<_> = tests.get_or_insert_default();
+            if !declared.name.is_empty() {
+                tests.push(declared.into());
+            }
+        }
+        Ok(())
+    })?;
+    Ok(tests)
+}
+
+/// Calls `look` with each note.
+fn visit(
+    file: &ElfFile,
+    headers: &[Elf64_Phdr],
+    mut look: impl FnMut(&Note<'_>) -> Result<(), Defect>,
+) -> Result<(), Defect> {
     for segment in headers.iter().filter(|header| header.p_type == PT_NOTE) {
         let bytes = file.read_vec(segment.p_offset, segment.p_filesz, MAX_NOTES, "note segment")?;
         // Notes are padded to 4 bytes, but to 8 in a segment that is aligned so (gABI, "Note Sections", and
@@ -80,16 +144,11 @@ pub(super) fn read_manifest(file: &ElfFile, headers: &[Elf64_Phdr]) -> Result<Op
             let malformed = || Defect::MalformedNote(segment.p_offset + at as u64);
             let rest = bytes.get(at..).unwrap_or_default();
             let (note, size) = parse(rest, align).ok_or_else(malformed)?;
-            if note.owner == OWNER && note.kind == TYPE {
-                let view = ManifestView::parse(note.descriptor).map_err(Defect::Manifest)?;
-                if manifest.replace(view.into()).is_some() {
-                    return Err(Defect::Repeated("ukvm note"));
-                }
-            }
+            look(&note)?;
             at += size;
         }
     }
-    Ok(manifest)
+    Ok(())
 }
 
 struct Note<'a> {

@@ -261,6 +261,32 @@ fn our_note_is_found_among_others() {
 }
 
 #[test]
+fn tests_are_listed_by_their_names() {
+    let open = |notes: &[(&[u8], u32, &[u8])]| {
+        let mut builder = Builder::new();
+        builder.set_notes(notes, 4);
+        let file = file_of(&builder.build());
+        tests(file.as_path()).map_err(|error| error.to_string())
+    };
+    let (plain, odd) = (b"\0\0\0\0b::one\0\0\0", b"\x03\0\0\0a\0slow\0overflow\0");
+    assert_eq!(open(&[(b"ukvm\0", 1, &[])]), Ok(None));
+    assert_eq!(open(&[(b"ukvm\0", 2, &[0; 7])]), Ok(Some(Vec::new())));
+    let declared = |name: &str, ignored: Option<&str>, panics: Option<&str>| DeclaredTest {
+        name: name.into(),
+        ignored: ignored.map(Into::into),
+        panics: panics.map(Into::into),
+    };
+    assert_eq!(
+        open(&[(b"ukvm\0", 2, plain), (b"GNU\0", 2, &[1]), (b"ukvm\0", 2, odd)]),
+        Ok(Some(vec![declared("a", Some("slow"), Some("overflow")), declared("b::one", None, None)]))
+    );
+    for bad in [&plain[..10], b"\0\0\0\0a\x1b\0\0\0", b"\0\0\0\0a\0\n\0\0"] {
+        let refused = open(&[(b"ukvm\0", 2, bad)]).unwrap_err();
+        assert!(refused.contains("declares a test in a way that is not known here; build it"), "{refused}");
+    }
+}
+
+#[test]
 fn segments_that_cannot_be_loaded() {
     let remove = |b: &mut Builder| b.headers.retain(|header| header.p_type != elf::PT_LOAD);
     refused(remove, "has no loadable segment");

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use ukvm::elf::symbols::Symbols;
-use ukvm::elf::{ElfError, Image};
+use ukvm::elf::{self, ElfError, Image};
 use ukvm::layout::{LOWEST, Layout, Wishes};
 use ukvm::memory::{Memory, PAGE};
 use ukvm::paging::Tables;
@@ -31,6 +31,9 @@ pub fn run(data: &[u8]) {
     let mut file = File::from(file);
     file.write_all(data).expect("the bytes are written");
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Ok(Some(tests)) = elf::tests(Path::new(&path)) {
+        assert!(tests.iter().all(|test| !test.name.is_empty() && !test.name.contains(char::is_control)));
+    }
     match Image::open(Path::new(&path)) {
         Ok(image) => start(&image),
         Err(error) => {
