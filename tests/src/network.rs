@@ -134,32 +134,18 @@ pub fn add_neighbour(name: &str, address: Ipv4Addr, mac: [u8; 6]) {
 
 /// Gives the interface `address` in a network of 64 bits, without the wait for duplicates.
 pub fn give_address_v6(name: &str, address: Ipv6Addr) {
-    /// `struct in6_ifreq` of `linux/ipv6.h`.
-    #[repr(C)]
-    struct Request {
-        address: [u8; 16],
-        prefix: u32,
-        index: i32,
-    }
-    // Without IPv6 in the kernel there is no such file, and what follows fails.
-    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0");
-    let index = nix::net::if_::if_nametoindex(name).expect("an interface").cast_signed();
-    let request = Request { address: address.octets(), prefix: 64, index };
-    let socket = control_socket(AddressFamily::Inet6);
-    // SAFETY: SIOCSIFADDR on an IPv6 socket reads an in6_ifreq, which `request` is.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR, &raw const request) })
-        .expect("an interface's IPv6 address");
+    tap::add_address_v6(name, address, 64).expect("an interface's IPv6 address");
 }
 
 fn configure(code: libc::c_ulong, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
-    let socket = control_socket(AddressFamily::Inet);
+    let socket = control_socket();
     // SAFETY: the codes passed here are interface ioctls, which read and write an ifreq.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), code, &raw mut request) })?;
     Ok(request)
 }
 
-fn control_socket(family: AddressFamily) -> OwnedFd {
-    socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
+fn control_socket() -> OwnedFd {
+    socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
 }
 
 fn request(name: &str) -> libc::ifreq {

@@ -59,11 +59,22 @@ fn group_name(number: u32) -> String {
 ///
 /// Where the kernel permits neither, with what would.
 pub fn enter() -> Result<()> {
-    let (user, group) = (geteuid(), getegid());
-    if user.is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
+    permit()?;
+    enter_another()
+}
+
+/// Sees to it that this process, which must have one thread, may make network namespaces: where it may not yet, by moving it to a
+/// user namespace in which it is root.
+///
+/// # Errors
+///
+/// Where the kernel does not permit that, with what would.
+pub fn permit() -> Result<()> {
+    if may_administer() {
         return Ok(());
     }
-    match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET) {
+    let (user, group) = (geteuid(), getegid());
+    match unshare(CloneFlags::CLONE_NEWUSER) {
         Ok(()) => {}
         Err(Errno::EPERM) => bail!(
             "user namespaces are not permitted here; run this as root, or permit them with \
@@ -73,7 +84,7 @@ pub fn enter() -> Result<()> {
             "no more user namespaces are permitted here; run this as root, or permit some with \
              'sudo sysctl user.max_user_namespaces=1000'"
         ),
-        Err(error) => bail!("a network namespace cannot be made ({error}); run this as root"),
+        Err(error) => bail!("a user namespace cannot be made ({error}); run this as root"),
     }
     // The kernel wants the second line before the third, as giving up groups could give rights.
     let maps = [
@@ -90,6 +101,26 @@ pub fn enter() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Whether this process has the rights to make network namespaces and interfaces in them: `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`,
+/// bits 21 and 12 of capabilities(7).
+fn may_administer() -> bool {
+    const NEEDED: u64 = 1 << 21 | 1 << 12;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|effective| effective & NEEDED == NEEDED)
+}
+
+/// Moves this thread alone, and what it starts, to a new network namespace, once this process [may](permit).
+///
+/// # Errors
+///
+/// Where the kernel makes none.
+pub fn enter_another() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)
+        .context("a network namespace cannot be made; run this as root, on a kernel that has them")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use libc::{c_short, c_ulong, ifreq};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
 /// Attaches to the TAP interface `name` of this process' network namespace, with a virtio-net header before each frame; makes
@@ -67,6 +67,29 @@ pub fn create(name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
     configure(&mut request, libc::SIOCSIFFLAGS)
 }
 
+/// Gives the interface `name` an address of IPv6, for use at once: nobody else can have it on a link that was just made.
+///
+/// # Errors
+///
+/// Where this process may not, or the kernel has no IPv6.
+pub fn add_address_v6(name: &str, address: Ipv6Addr, prefix: u8) -> io::Result<()> {
+    /// `struct in6_ifreq` of `linux/ipv6.h`.
+    #[repr(C)]
+    struct Request {
+        address: [u8; 16],
+        prefix: u32,
+        index: i32,
+    }
+    // Without IPv6 in the kernel there is no such file, and what follows fails.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0");
+    let index = index(name)?;
+    let request = Request { address: address.octets(), prefix: prefix.into(), index };
+    let socket = UdpSocket::bind("[::]:0")?;
+    // SAFETY: on a socket of IPv6, SIOCSIFADDR reads an `in6_ifreq`, which `request` is.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR as _, &raw const request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Brings the interface `name` up, such as `lo` of a new network namespace, without which nothing local can be reached.
 ///
 /// # Errors
@@ -103,6 +126,14 @@ pub fn add_neighbour(name: &str, address: Ipv4Addr, mac: [u8; 6]) -> Result<()> 
         return Err(error).with_context(|| format!("{address} cannot be made known behind {name}"));
     }
     Ok(())
+}
+
+/// The number by which the kernel knows the interface `name`.
+fn index(name: &str) -> io::Result<i32> {
+    let mut request = request(name)?;
+    ioctl(socket()?.as_raw_fd(), libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: SIOCGIFINDEX has filled in this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
 /// The MTU of the interface `name`, in bytes.

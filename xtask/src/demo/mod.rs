@@ -12,19 +12,13 @@ use crate::{cargo, guests, monitor};
 use anyhow::{Context, Result, bail};
 use client::{Client, Expected};
 use service::Service;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ukvm_host_net::link::{Link, PREFIX};
 use ukvm_host_net::{namespace, tap};
 
-/// The network interface between host and guest.
-const TAP: &str = "tap0";
-/// The host's address on it.
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// The guest's address on it.
-const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-/// The bits of the network in both.
-const PREFIX: u8 = 24;
+/// What is between host and guest.
+const LINK: Link = Link::new(0);
 
 /// The users of the service and their passwords.
 const USERS: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
@@ -73,17 +67,18 @@ pub fn run() -> Result<()> {
 
     heading("A network namespace with a TAP interface");
     namespace::enter()?;
-    tap::create(TAP, HOST, PREFIX)?;
-    println!("$ ip tuntap add {TAP} mode tap");
-    println!("$ ip address add {}/{PREFIX} dev {TAP}", HOST);
-    println!("$ ip link set {TAP} up");
+    let interface = LINK.tap();
+    tap::create(&interface, LINK.host(), PREFIX)?;
+    println!("$ ip tuntap add {interface} mode tap");
+    println!("$ ip address add {}/{PREFIX} dev {interface}", LINK.host());
+    println!("$ ip link set {interface} up");
 
     heading("The unikernel");
     let report = directory.join("report.json");
     let mut service = Service::start(&[
         shown(&monitor).as_path(),
         Path::new("--net"),
-        Path::new(TAP),
+        Path::new(&interface),
         Path::new("--disk"),
         &shown(&disk),
         Path::new("--report"),
@@ -91,10 +86,10 @@ pub fn run() -> Result<()> {
         &shown(&program),
         Path::new("--"),
         Path::new("--ip"),
-        Path::new(&format!("{}/{PREFIX}", GUEST)),
+        Path::new(&format!("{}/{PREFIX}", LINK.guest())),
     ])?;
-    service.wait_until(PATIENCE, || tap::has_link(TAP))?;
-    let client = Client::new((GUEST, 80).into());
+    service.wait_until(PATIENCE, || tap::has_link(&interface))?;
+    let client = Client::new((LINK.guest(), 80).into());
     service.wait_until(PATIENCE, || Ok(client.can_connect()))?;
     println!("It accepts connections {:.1} ms after it was started.", service.age().as_secs_f64() * 1e3);
 

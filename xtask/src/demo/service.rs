@@ -1,13 +1,12 @@
 //! The monitor with its guest as a child process.
 
 use anyhow::{Context, Result, bail};
-use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getppid};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use nix::unistd::Pid;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use ukvm_host_net::child;
 
 /// The time between two looks at something that will happen soon.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -30,17 +29,9 @@ impl Service {
         let (program, arguments) = words.split_first().context("there is no program to start")?;
         // The program's path counts from the directory that the child is moved to.
         let program = crate::cargo::root().join(program);
-        let own = Pid::this();
         let mut command = Command::new(&program);
         command.args(arguments).current_dir(crate::cargo::root()).stdin(Stdio::null());
-        // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
-        unsafe {
-            command.pre_exec(move || {
-                // However this process ends, the child does as well; it may have ended just now.
-                prctl::set_pdeathsig(Signal::SIGKILL)?;
-                if getppid() == own { Ok(()) } else { Err(std::io::ErrorKind::Interrupted.into()) }
-            });
-        }
+        child::end_with_us(&mut command);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
         Ok(Self { child, started })
@@ -71,7 +62,7 @@ impl Service {
     }
 
     /// Asks it to shut down, as Ctrl-C or a service manager would, and gives its exit status.
-    pub(super) fn stop(mut self) -> Result<i32> {
+    pub(super) fn stop(mut self) -> Result<u8> {
         let number = self.child.id();
         println!("$ kill {number}");
         kill(Pid::from_raw(number.try_into()?), Signal::SIGTERM)
@@ -79,7 +70,7 @@ impl Service {
         let deadline = Instant::now() + SHUTDOWN;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(as_a_shell_shows(status));
+                return Ok(child::as_a_shell_shows(status));
             }
             if Instant::now() > deadline {
                 bail!("the monitor is still there {} s after SIGTERM", SHUTDOWN.as_secs());
@@ -95,8 +86,4 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn as_a_shell_shows(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
