@@ -11,6 +11,8 @@ pub struct Artifacts {
     pub monitor: PathBuf,
     /// `odd-run`, the monitor in odd surroundings.
     pub odd_monitor: PathBuf,
+    /// `ukvm-runner`.
+    pub runner: PathBuf,
     /// The directory of the guests, each `NAME.elf`.
     pub guests: PathBuf,
     /// The directory of those for the hvt ABI, each `NAME.hvt`.
@@ -26,6 +28,7 @@ impl Artifacts {
         Self {
             monitor: directory.join("ukvm-run"),
             odd_monitor: directory.join("odd-run"),
+            runner: directory.join("ukvm-runner"),
             guests: directory.into(),
             hvt_guests: directory.into(),
         }

@@ -36,6 +36,7 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
     std::fs::copy(std::env::current_exe()?, place("suite"))?;
     std::fs::copy(&artifacts.monitor, place("ukvm-run"))?;
     std::fs::copy(&artifacts.odd_monitor, place("odd-run"))?;
+    std::fs::copy(&artifacts.runner, place("ukvm-runner"))?;
     for guests in [&artifacts.guests, &artifacts.hvt_guests] {
         for guest in std::fs::read_dir(guests)? {
             let guest = guest?;

@@ -28,6 +28,7 @@ pub struct Run {
     output: Option<Stdio>,
     user: Option<u32>,
     directory: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
     deadline: Duration,
 }
 
@@ -79,6 +80,7 @@ impl Run {
             output: None,
             user: None,
             directory: None,
+            environment: Vec::new(),
             deadline: SOON,
         }
     }
@@ -87,6 +89,13 @@ impl Run {
     #[must_use]
     pub fn monitor(self, monitor: &Path) -> Self {
         Self { monitor: monitor.into(), ..self }
+    }
+
+    /// `ukvm-runner` in place of the monitor, which it starts.
+    #[must_use]
+    pub fn runner(self) -> Self {
+        let monitor = artifacts().monitor.clone();
+        self.monitor(&artifacts().runner).option("--monitor", monitor)
     }
 
     /// With the monitor in odd surroundings: see `odd-run`.
@@ -152,6 +161,13 @@ impl Run {
         Self { directory: Some(directory.into()), ..self }
     }
 
+    /// With this variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
     /// Fails the test if it runs for longer than `deadline` instead of [`SOON`].
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
@@ -170,6 +186,7 @@ impl Run {
         if !self.arguments.is_empty() {
             command.arg("--").args(&self.arguments);
         }
+        command.envs(self.environment);
         let (stdin, bytes) = match self.input {
             Input::Bytes(bytes) if bytes.is_empty() => (Stdio::null(), None),
             Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),

@@ -13,16 +13,29 @@ pub fn build() -> Result<PathBuf> {
     build_program("ukvm", "ukvm-run")
 }
 
+/// Builds `ukvm-runner`, and gives its path. It waits for others mostly, and is compiled faster so than optimised.
+///
+/// # Errors
+///
+/// Where cargo fails.
+pub fn build_runner() -> Result<PathBuf> {
+    build_with(&[], "ukvm-runner", "ukvm-runner")
+}
+
 /// Builds a program of this workspace, optimised and static, and gives its path.
 ///
 /// # Errors
 ///
 /// Where cargo fails.
 pub fn build_program(package: &str, name: &str) -> Result<PathBuf> {
+    build_with(&["--release"], package, name)
+}
+
+fn build_with(options: &[&str], package: &str, name: &str) -> Result<PathBuf> {
     let target = cargo::target_directory();
     let target =
         target.to_str().context("the path of the target directory is not Unicode; move the repository")?;
-    let arguments = ["--release", "--package", package, "--bin", name, "--target-dir", target];
+    let arguments = [options, &["--package", package, "--bin", name, "--target-dir", target]].concat();
     let programs = cargo::build(cargo::root(), &arguments, &[])?;
     let program = programs.into_iter().find(|program| program.name == name);
     Ok(program.with_context(|| format!("cargo built no {name}"))?.path)
