@@ -36,6 +36,20 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
+/// Cargo in `directory`, without input.
+///
+/// It sees nothing of what the outer one, or the user for the outer one, has set in the environment but where to find toolchains and
+/// registries: flags for host programs must not reach the guests.
+#[must_use]
+pub fn command(directory: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(directory).stdin(Stdio::null());
+    for name in std::env::vars_os().map(|(name, _)| name).filter(is_for_the_outer_cargo) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Builds the static library of `package`, which is in `directory`, optimised, and gives its file.
 ///
 /// # Errors
@@ -50,9 +64,6 @@ pub fn build_static_library(directory: &Path, package: &str) -> Result<PathBuf> 
 /// Builds in `directory` with `arguments` behind `cargo build` and `environment`, and gives the programs in the order of their
 /// names. Messages of the compiler go to standard error.
 ///
-/// The nested cargo sees nothing of what the outer one, or the user for the outer one, has set in the environment but
-/// where to find toolchains and registries: flags for host programs must not reach the guests.
-///
 /// # Errors
 ///
 /// Where cargo cannot be started or fails.
@@ -65,19 +76,14 @@ pub fn build(directory: &Path, arguments: &[&str], environment: &[(&str, &str)])
 
 /// What `cargo build` says in JSON, a message a line.
 fn messages(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let mut command = Command::new(&cargo);
+    let mut command = command(directory);
     command
         .args(["build", "--message-format=json-render-diagnostics"])
         .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    for name in std::env::vars_os().map(|(name, _)| name).filter(is_for_the_outer_cargo) {
-        command.env_remove(name);
-    }
     command.envs(environment.iter().copied());
-    let output = command.output().with_context(|| format!("{} cannot be started", cargo.display()))?;
+    let output =
+        command.output().with_context(|| format!("{} cannot be started", command.get_program().display()))?;
     if !output.status.success() {
         bail!("cargo build {} in {} failed", arguments.join(" "), directory.display());
     }

@@ -10,6 +10,7 @@ pub mod hvt_guests;
 pub mod image;
 pub mod manual;
 pub mod monitor;
+pub mod project;
 pub mod run;
 
 use std::fmt;

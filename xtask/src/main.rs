@@ -20,6 +20,8 @@ Commands under 'cargo xtask' only:
           make a disk image of the files in DIR: `image --help`
   man [DIR]
           write the manual pages of ukvm-run to DIR, or target/man
+  new PATH [--name NAME]
+          make a project of your own, whose `cargo run` and `cargo test` run and test a unikernel
   run [--hosted] NAME [OPTIONS] [-- ARGUMENTS]
           build the example unikernel NAME and run it with the OPTIONS of ukvm-run;
           with --hosted as a process of this system, without KVM, for debuggers and sanitizers";
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         [Some(what @ ("man" | "completions"))] => xtask::manual::run(what, None),
         [Some(what @ ("man" | "completions")), _] => xtask::manual::run(what, words.get(1)),
         [Some("image"), ..] => xtask::image::run(words.get(1..).unwrap_or_default()),
+        [Some("new"), ..] => xtask::project::run(words.get(1..).unwrap_or_default()),
         [Some("run"), ..] => xtask::run::run(words.get(1..).unwrap_or_default()),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");

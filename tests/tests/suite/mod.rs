@@ -38,6 +38,8 @@ mod net;
 mod network_setups;
 mod offloads;
 mod options;
+mod project;
+mod runner;
 mod runtime;
 mod scan;
 mod services;
@@ -47,6 +49,7 @@ mod site_load;
 mod slaac;
 mod storage;
 mod terminal;
+mod test_programs;
 
 use ukvm_tests::suite::Test;
 
@@ -91,6 +94,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         network_setups::TESTS,
         offloads::TESTS,
         options::TESTS,
+        project::TESTS,
+        runner::TESTS,
         runtime::TESTS,
         scan::TESTS,
         services::TESTS,
@@ -100,6 +105,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         slaac::TESTS,
         storage::TESTS,
         terminal::TESTS,
+        test_programs::TESTS,
     ]
     .into_iter()
     .flatten()

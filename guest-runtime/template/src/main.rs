@@ -1,0 +1,31 @@
+//! A unikernel that answers HTTP.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::string::{String, ToString};
+use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
+use {{crate_name}}::Greeter;
+
+ukvm_runtime::program! {
+    main = main;
+    net service;
+}
+
+const NAME: &str = "{{project-name}}";
+
+async fn main() -> u8 {
+    http::run(NAME, serve).await
+}
+
+/// Serves until the host wants an end.
+async fn serve(options: Options) -> Result<(), String> {
+    // 500 connections, each with 4 KiB for a request and as much for a reply.
+    let endpoint = Endpoint::open(NAME, "service", &options, 500).map_err(|error| error.to_string())?;
+    let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
+    let limits =
+        Limits { timeout: options.timeout, head: 4096, piece: 0, large_piece: 0, large_streams: 0 };
+    http::serve(NAME, Server::new(Greeter, Runtime, limits), listener).await;
+    Ok(())
+}
