@@ -1,5 +1,6 @@
 //! Where a client is to go: URLs (RFC 3986) as far as plain HTTP knows them.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::Ipv6Addr;
@@ -22,6 +23,26 @@ const ENCODED: &AsciiSet = &AsciiSet::EMPTY
     .add(b'{')
     .add(b'|')
     .add(b'}');
+
+/// What is encoded behind the authority, where brackets enclose no address.
+const ENCODED_BEHIND: &AsciiSet = &ENCODED.add(b'[').add(b']');
+
+/// Encodes what has to be, in a URL or a reference.
+fn encode(text: &[u8]) -> String {
+    let (authority, rest) = text.split_at(authority_end(text));
+    format!("{}{}", percent_encode(authority, ENCODED), percent_encode(rest, ENCODED_BEHIND))
+}
+
+/// Where the authority ends; 0 if there is none (RFC 3986, appendix B).
+fn authority_end(text: &[u8]) -> usize {
+    let ends = |byte: &u8| b"/?#".contains(byte);
+    let scheme = text.iter().position(|byte| *byte == b':' || ends(byte));
+    let start = scheme.filter(|end| text[*end] == b':').map_or(0, |end| end + 1);
+    match text[start..].strip_prefix(b"//") {
+        Some(rest) => text.len() - rest.len() + rest.iter().position(ends).unwrap_or(rest.len()),
+        None => 0,
+    }
+}
 
 /// The URL of something that plain HTTP can fetch, without a fragment. Two are equal where they ask the same host for the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +87,14 @@ impl fmt::Display for UrlError {
 impl core::error::Error for UrlError {}
 
 impl Url {
-    /// Reads a URL, such as `http://example.org:8080/a?b`. Spaces and what is not ASCII are percent-encoded; what is encoded already
-    /// stays as it is.
+    /// Reads a URL, such as `http://example.org:8080/a?b`. Spaces, brackets behind the host and what is not ASCII are percent-encoded;
+    /// what is encoded already stays as it is.
     ///
     /// # Errors
     ///
     /// A [`UrlError`].
     pub fn parse(text: &[u8]) -> Result<Self, UrlError> {
-        let text = percent_encode(text, ENCODED).to_string();
+        let text = encode(text);
         Self::of(UriStr::new(&text).map_err(|_| UrlError::Syntax)?)
     }
 
@@ -83,7 +104,7 @@ impl Url {
     ///
     /// A [`UrlError`].
     pub fn join(&self, reference: &[u8]) -> Result<Self, UrlError> {
-        let reference = percent_encode(reference, ENCODED).to_string();
+        let reference = encode(reference);
         let reference = UriReferenceStr::new(&reference).map_err(|_| UrlError::Syntax)?;
         let base = self.to_string();
         let base = UriAbsoluteStr::new(&base).map_err(|_| UrlError::Syntax)?;

@@ -17,6 +17,8 @@ fn the_parts_of_a_url() {
         ("http://h/%2e%2E/a%20b", "h", 80, "/%2e%2E/a%20b"),
         ("http://h/a b|c", "h", 80, "/a%20b%7Cc"),
         ("http://h/\u{fc}", "h", 80, "/%C3%BC"),
+        ("http://h/a[1]?b[]=c#[d]", "h", 80, "/a%5B1%5D?b%5B%5D=c"),
+        ("http://[fd00::1]?a=[b]", "fd00::1", 80, "/?a=%5Bb%5D"),
     ] {
         let url = url(text);
         assert_eq!((url.host(), url.port(), url.target()), (host, port, target), "{text}");
@@ -35,6 +37,8 @@ fn what_cannot_be_fetched_is_refused() {
         ("http://h\t/", UrlError::Syntax),
         ("http://h/\u{7f}", UrlError::Syntax),
         ("http://[::1", UrlError::Syntax),
+        ("http://a[b]/", UrlError::Syntax),
+        ("[a]://h/", UrlError::Syntax),
         ("http://[::1%25eth0]/", UrlError::Syntax),
         ("http://h:8a/", UrlError::Syntax),
         ("https://h/", UrlError::Secure),
@@ -73,6 +77,11 @@ fn references_are_resolved() {
         ("", "http://h:8080/a/b/c?d"),
         ("#f", "http://h:8080/a/b/c?d"),
         ("x y/\u{fc}", "http://h:8080/a/b/x%20y/%C3%BC"),
+        ("x[1]", "http://h:8080/a/b/x%5B1%5D"),
+        ("/[x]//[y]", "http://h:8080/%5Bx%5D//%5By%5D"),
+        ("?a[]=http://[b]", "http://h:8080/a/b/c?a%5B%5D=http://%5Bb%5D"),
+        ("//[fd00::1]:81/[x]", "http://[fd00::1]:81/%5Bx%5D"),
+        ("http://[fd00::1]/[x]", "http://[fd00::1]/%5Bx%5D"),
     ] {
         assert_eq!(base.join(reference.as_bytes()).unwrap().to_string(), expected, "{reference}");
     }
