@@ -12,6 +12,7 @@ use ukvm_storage::Entry;
 ukvm_tests::tests! {
     a_job_replaces_the_file .needs(FAT);
     a_job_that_fails_leaves_the_file .needs(FAT);
+    a_host_that_is_full_at_the_end_leaves_the_file .needs(FAT);
     a_cut_at_any_write_leaves_one_version_whole .needs(FAT);
     what_cannot_be_written_is_refused .needs(FAT);
 }
@@ -64,7 +65,7 @@ fn only_content(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn a_job_replaces_the_file() {
-    for kind in KINDS {
+    for kind in marked() {
         for old in [None, Some(&[1; 5000][..])] {
             let disk = Disk::new(base(kind, old));
             for new in [vec![2; 9000], vec![3; 10], vec![]] {
@@ -78,7 +79,7 @@ fn a_job_replaces_the_file() {
 }
 
 fn a_job_that_fails_leaves_the_file() {
-    for kind in KINDS {
+    for kind in marked() {
         let old = vec![1; 5000];
         let disk = Disk::new(base(kind, Some(&old)));
         let place = wait(Place::open::<Noon>(disk.clone(), NAME)).unwrap();
@@ -105,19 +106,60 @@ fn a_job_that_fails_leaves_the_file() {
     }
 }
 
+/// The host has no space for one of the writes with which the file is finished.
+fn a_host_that_is_full_at_the_end_leaves_the_file() {
+    let (old, new) = (vec![1; 2500], vec![2; 4500]);
+    let [_, kind, _] = KINDS;
+    let base = base(kind, Some(&old));
+    let (mut removed, mut marked) = (0, 0);
+    for writes in 0.. {
+        let disk = Disk::new(base.clone());
+        let place = wait(Place::open::<Noon>(disk.clone(), NAME)).unwrap();
+        let mut file = wait(place.begin()).unwrap();
+        wait(file.write_all(&new)).unwrap();
+        disk.refuse_after(writes);
+        let Err(failure) = wait(place.finish(file)) else { break };
+        assert_eq!(failure.cause, Cause::Full, "{failure}");
+        let start = "data/the file.csv cannot be written: the host has no space left";
+        assert!(failure.to_string().starts_with(start), "{failure}");
+        let left = disk.bytes();
+        let bytes = match wait(Place::open::<Noon>(Disk::new(left.clone()), NAME)) {
+            Ok(_) => {
+                removed += usize::from(only_content(&left).as_ref() == Some(&old));
+                left
+            }
+            // The next job does what is left to do.
+            Err(refused) => {
+                assert!(refused.to_string().ends_with("run `fsck.vfat -a` on the disk"), "{refused}");
+                marked += 1;
+                let mended = Disk::new(mend(&left));
+                drop(wait(Place::open::<Noon>(mended.clone(), NAME)).unwrap());
+                mended.bytes()
+            }
+        };
+        let file = only_content(&bytes);
+        assert!(file.as_ref() == Some(&old) || file.as_ref() == Some(&new), "after {writes} writes");
+        fsck(&bytes);
+    }
+    // While the part is written, and after that.
+    assert!(removed > 0 && marked > 0, "{removed} {marked}");
+}
+
 /// A job is broken off after each of its writes; `fsck.vfat` looks at what is left, and the next job begins.
 fn a_cut_at_any_write_leaves_one_version_whole() {
     for kind in marked() {
-        // A new version that is longer, shorter and as long, and a first one.
+        // A new version that is longer, shorter, as long and empty, and a first one, which may be empty as well.
         for (old, new) in [
             (Some(vec![1; 2500]), vec![2; 4500]),
             (Some(vec![1; 4500]), vec![2; 2500]),
             (Some(vec![1; 2500]), vec![2; 2500]),
+            (Some(vec![1; 2500]), vec![]),
             (None, vec![2; 2500]),
+            (None, vec![]),
         ]
         // The larger file system takes longer, and is no other in what matters here.
         .into_iter()
-        .take(if kind.0 == "16" { 4 } else { 1 })
+        .take(if kind.0 == "16" { 6 } else { 1 })
         {
             let mut bytes = base(kind, old.as_deref());
             let disk = Disk::new(bytes.clone());
@@ -149,7 +191,7 @@ fn what_cannot_be_written_is_refused() {
         assert_eq!(failure.cause, Cause::Disk, "{failure}");
         failure.to_string()
     };
-    let [kind, ..] = KINDS;
+    let [unmarked, kind, _] = KINDS;
     let bytes = base(kind, None);
     for (name, start) in [
         ("data", "data cannot be written: there is a directory of this name"),
@@ -159,6 +201,11 @@ fn what_cannot_be_written_is_refused() {
         let said = refusal(Disk::new(bytes.clone()), name);
         assert!(said.starts_with(start), "{said}");
     }
+    let said = refusal(Disk::new(base(unmarked, None)), "a");
+    assert!(
+        said.starts_with("the file system is FAT12") && said.ends_with("16 MiB or more with mkfs.vfat"),
+        "{said}"
+    );
     let said = refusal(Disk::read_only(bytes), "a");
     assert_eq!(said, "the disk is read-only: leave out `,ro`");
     let said = refusal(Disk::new(vec![0; 1 << 20]), "a");

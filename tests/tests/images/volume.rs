@@ -29,6 +29,8 @@ pub(crate) struct Disk {
     flushes: Cell<usize>,
     /// How many more writes succeed.
     left: Cell<Option<usize>>,
+    /// How many more writes succeed before the one that does not.
+    refused: Cell<Option<usize>>,
     read_only: bool,
 }
 
@@ -49,6 +51,11 @@ impl Disk {
     /// What was written so far, each time at which byte.
     pub(crate) fn writes(&self) -> Vec<(usize, Vec<u8>)> {
         self.writes.borrow().clone()
+    }
+
+    /// For one write, which comes after this many more, the host has no space.
+    pub(crate) fn refuse_after(&self, writes: usize) {
+        self.refused.set(Some(writes));
     }
 }
 
@@ -74,6 +81,12 @@ impl WritableDevice for Disk {
         embassy_futures::yield_now().await;
         if let Some(left) = self.left.get() {
             self.left.set(Some(left.checked_sub(1).ok_or(WriteFailed::NoSpace)?));
+        }
+        if let Some(left) = self.refused.get() {
+            self.refused.set(left.checked_sub(1));
+            if left == 0 {
+                return Err(WriteFailed::NoSpace);
+            }
         }
         let offset = offset as usize;
         self.bytes.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -53,6 +53,11 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
             return Err(disk(&"the disk is read-only: leave out `,ro`"));
         }
         let volume = Volume::mount::<C>(device.clone()).await.map_err(|error| disk(&error))?;
+        if !volume.has_mark() {
+            return Err(disk(
+                &"the file system is FAT12, which cannot say that a job was broken off: make one on a disk of 16 MiB or more with mkfs.vfat",
+            ));
+        }
         if volume.was_dirty() {
             return Err(disk(
                 &"the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a` on the disk",
@@ -101,9 +106,13 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
             return Ok(());
         }
         let has_bytes = |file: Option<Metadata>| file.is_some_and(|file| file.size > 0);
+        // Alone it was on its way to its name, and is complete even if it is empty.
+        let is_alone = part.is_none() && self.metadata(&self.name).await?.is_none();
         // Where there is a complete one, what is under another name as well is the same file.
         match complete {
-            Some(_) if has_bytes(complete) => self.volume.rename(&self.complete, &self.name).await?,
+            Some(_) if is_alone || has_bytes(complete) => {
+                self.volume.rename(&self.complete, &self.name).await?;
+            }
             Some(_) if has_bytes(part) => {
                 self.volume.remove_file(&self.complete).await?;
                 self.volume.rename(&self.part, &self.complete).await?;
@@ -138,11 +147,16 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
     ///
     /// # Errors
     ///
-    /// Where the disk does not take it.
+    /// Where the disk does not take it. If it does not take the last bytes of the part, that is removed as by [`discard`](Self::discard).
+    /// After any other error nobody knows what is durable: the file system stays marked.
     pub async fn finish(&self, file: OpenFile<D>) -> Result<(), Failure> {
+        if let Err(error) = file.close().await {
+            // This error is the one to tell of.
+            let _ = self.discard().await;
+            return Err(self.failed(&error));
+        }
         let flush = async || self.device.flush().await.map_err(VolumeError::Write);
         let finished = async {
-            file.close().await?;
             flush().await?;
             self.volume.rename(&self.part, &self.complete).await?;
             flush().await?;

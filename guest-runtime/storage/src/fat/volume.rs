@@ -11,8 +11,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use hadris_fat::CacheOptions;
 use hadris_fat::async_::FatFs;
+use hadris_fat::{CacheOptions, FatKind};
 use hadris_fs::{DateTime, MountOptions, NoClock, SetAttr, local};
 
 pub use hadris_fs::OpenOptions;
@@ -48,11 +48,12 @@ impl<C: Clock + 'static> hadris_fs::Clock for Stamp<C> {
 pub struct Volume<D: WritableDevice + 'static> {
     files: local::Volume<Driver<D>>,
     was_dirty: bool,
+    has_mark: bool,
 }
 
 impl<D: WritableDevice + 'static> Clone for Volume<D> {
     fn clone(&self) -> Self {
-        Self { files: self.files.clone(), was_dirty: self.was_dirty }
+        Self { files: self.files.clone(), ..*self }
     }
 }
 
@@ -98,13 +99,19 @@ impl<D: WritableDevice + 'static> Volume<D> {
         let driver = FatFs::mount(view, options).await;
         let driver = driver.map_err(|refused| failed("", &refused.into_error()))?;
         let was_dirty = driver.was_dirty();
-        Ok(Self { files: local::Volume::new(driver.with_cache(CacheOptions::new())), was_dirty })
+        let has_mark = driver.info().kind() != FatKind::Fat12;
+        Ok(Self { files: local::Volume::new(driver.with_cache(CacheOptions::new())), was_dirty, has_mark })
     }
 
     /// Whether the file system was marked when it was mounted, as its last changes had not been [synced](Self::sync): `fsck.vfat` should
-    /// look at it. Never so on FAT12, which has no mark.
+    /// look at it. Never so where there [is no mark](Self::has_mark).
     pub const fn was_dirty(&self) -> bool {
         self.was_dirty
+    }
+
+    /// Whether the file system has a mark for what was not synced: FAT16 and FAT32 have one, FAT12 has none.
+    pub const fn has_mark(&self) -> bool {
+        self.has_mark
     }
 
     /// Opens a file. The options are those of `std::fs`; `create` does not create directories.
