@@ -1,5 +1,6 @@
 //! A web server that says what a test has it say, however wrong that is.
 
+use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,8 @@ pub enum Then {
     Close,
     /// It keeps it, and says nothing more.
     Wait,
+    /// It resets it.
+    Reset,
 }
 
 impl Reply {
@@ -52,6 +55,12 @@ impl Reply {
     #[must_use]
     pub fn and_waits(self) -> Self {
         Self { then: Then::Wait, ..self }
+    }
+
+    /// The same, but the connection is reset.
+    #[must_use]
+    pub fn and_resets(self) -> Self {
+        Self { then: Then::Reset, ..self }
     }
 }
 
@@ -127,8 +136,14 @@ fn answer(
     if stream.write_all(&reply.bytes).is_err() {
         return;
     }
-    if reply.then == Then::Close {
-        let _ = stream.shutdown(Shutdown::Write);
+    match reply.then {
+        Then::Close => drop(stream.shutdown(Shutdown::Write)),
+        Then::Wait => {}
+        Then::Reset => {
+            let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+            setsockopt(&stream, sockopt::Linger, &at_once).expect("a socket has this option");
+            return;
+        }
     }
     // Until the client closes, too: with bytes on their way it would be a reset.
     while !until.load(Ordering::Relaxed) && stream.read(&mut [0; 64]).is_err() {}

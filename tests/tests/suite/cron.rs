@@ -1,14 +1,16 @@
 //! The example `cron-job`: its file as other programs read it, its exit status, and the file that was there before.
 
-use super::names::dnsmasq;
+mod servers;
+
 use nix::sys::signal::Signal;
-use std::fs;
+use servers::{dnsmasq_for_all, nginx};
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use ukvm_tests::daemon::Daemon;
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::{Finished, Run};
@@ -98,6 +100,25 @@ impl Image {
         text.lines().map(|line| line.trim_start_matches("::/").to_owned()).collect()
     }
 
+    /// Waits until a job has begun its part.
+    #[track_caller]
+    fn wait_for_part(&self) {
+        let end = Instant::now() + patience(Duration::from_secs(20));
+        while !self.has_part() {
+            assert!(Instant::now() < end, "the job does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether a part is in the root directory. `mdir` reads no disk that is in use.
+    fn has_part(&self) -> bool {
+        // FAT16 has that directory right behind its tables, in entries of 32 bytes.
+        let mut front = vec![0; 1 << 20];
+        File::open(&self.path).and_then(|mut file| file.read_exact(&mut front)).expect("an image");
+        let is_part = |entry: &[u8]| entry[..8].iter().all(u8::is_ascii_hexdigit) && entry[8..11] == *b"TMP";
+        front.chunks(32).any(is_part)
+    }
+
     /// Nothing has changed.
     #[track_caller]
     fn is_as_before(&self) {
@@ -128,50 +149,6 @@ fn short() -> String {
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::new(HOST.parse().expect("an address"), port)
-}
-
-/// dnsmasq for addresses and names: `web.example` is the host.
-fn dnsmasq_for_all(directory: &Path) -> Daemon {
-    let leases = format!("--dhcp-leasefile={}", directory.join("leases").display());
-    let records = [
-        "--host-record=web.example,10.0.0.1,fd00::1",
-        "--host-record=lame.example,10.0.0.1,fd00::77",
-        "--local=/example/",
-        "--dhcp-range=10.0.0.50,10.0.0.59,255.255.255.0,2m",
-        // Else it first looks for three seconds whether an address answers.
-        "--no-ping",
-        "--dhcp-authoritative",
-        &leases,
-    ];
-    dnsmasq(directory, HOST, &records)
-}
-
-/// nginx with a file of these bytes: as it is, in chunks, and behind redirects.
-fn nginx(directory: &Path, bytes: &[u8]) -> Daemon {
-    let root = directory.join("root");
-    fs::create_dir(&root).expect("a directory");
-    let _ = files::file(&root, "plain.bin", bytes);
-    let _ = files::file(&root, "chunked.bin", bytes);
-    let text = format!(
-        "worker_processes 1;\npid {0}/nginx.pid;\nerror_log stderr;\nevents {{ worker_connections 64; }}\nhttp {{\n\
-         client_body_temp_path {0}/t1;\nproxy_temp_path {0}/t2;\nfastcgi_temp_path {0}/t3;\nuwsgi_temp_path {0}/t4;\n\
-         scgi_temp_path {0}/t5;\naccess_log off;\n\
-         server {{\nlisten 10.0.0.1:80;\nlisten [fd00::1]:80;\nroot {1};\n\
-         location = /chunked.bin {{ ssi on; ssi_types *; }}\n\
-         location = /301 {{ return 301 /302; }}\nlocation = /302 {{ return 302 http://web.example/a/307; }}\n\
-         location = /a/307 {{ return 307 ../308; }}\nlocation = /308 {{ return 308 /chunked.bin?from=308; }}\n\
-         }}\n}}\n",
-        directory.display(),
-        root.display(),
-    );
-    let configuration = files::file(directory, "nginx.conf", text.as_bytes());
-    let configuration = configuration.to_str().expect("UTF-8");
-    let prefix = directory.to_str().expect("UTF-8");
-    Daemon::start(
-        "nginx",
-        &["-p", prefix, "-c", configuration, "-g", "daemon off; master_process off;"],
-        directory,
-    )
 }
 
 fn a_whole_life_beside_real_servers() {
@@ -222,6 +199,7 @@ fn answers_of_all_kinds() {
             ("/early", Reply::new("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\nlate")),
             ("/empty", Reply::ok(b"").and_waits()),
             ("/a%20b?c=%2F", Reply::ok(b"odd characters")),
+            ("/a%5B1%5D?b%5B%5D=c", Reply::ok(b"brackets")),
         ];
         let server = WebServer::start(address(80), &replies);
         for (path, body) in [
@@ -230,6 +208,7 @@ fn answers_of_all_kinds() {
             ("/chunks", "by chunks"),
             ("/early", "late"),
             ("/a b?c=%2F", "odd characters"),
+            ("/a[1]?b[]=c", "brackets"),
             ("/empty", ""),
         ] {
             let _ = image.fetch(path, &[]).finish().status(0).quietly();
@@ -321,6 +300,7 @@ fn what_fails_with_the_answer_has_its_status() {
             ("/broken", Reply::new("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno")),
             ("/part", Reply::new("HTTP/1.1 206 Part\r\nContent-Length: 2\r\n\r\nno")),
             ("/short", Reply::new(format!("{long}short"))),
+            ("/reset", Reply::new(format!("{long}short")).and_resets()),
             ("/short-chunk", Reply::new(format!("{chunked}5\r\nshort\r\n"))),
             ("/bad-chunk", Reply::new(format!("{chunked}5\r\nlonger\r\n0\r\n\r\n"))),
             (
@@ -352,13 +332,14 @@ fn what_fails_with_the_answer_has_its_status() {
             ("/gone", 14, "the server answered with status 404"),
             ("/broken", 14, "the server answered with status 500"),
             ("/part", 14, "the server answered with status 206"),
-            ("/short", 15, "the answer was cut short"),
-            ("/short-chunk", 15, "the answer was cut short"),
+            ("/short", 18, "the answer was cut short"),
+            ("/reset", 18, "the connection broke off"),
+            ("/short-chunk", 18, "the answer was cut short"),
             ("/bad-chunk", 15, "the answer cannot be trusted: a chunk of it is broken"),
             ("/both", 15, "the answer cannot be trusted: it does not say clearly how long it is"),
             ("/lengths", 15, "the answer cannot be trusted: it does not say clearly how long it is"),
             ("/ssh", 15, "the answer cannot be trusted: its head is none of HTTP/1"),
-            ("/nothing", 15, "the server closed the connection without an answer"),
+            ("/nothing", 18, "the server closed the connection without an answer"),
             ("/gzip", 15, "the answer is encoded as \"gzip\", which was not asked for"),
             ("/silent", 16, "the server took too long"),
             ("/stalled", 16, "the server took too long"),
@@ -379,7 +360,7 @@ fn what_fails_with_the_disk_has_its_status() {
             address(80),
             &[("/", Reply::ok(b"new")), ("/large", Reply::ok(&[1; 5_000_000]))],
         );
-        let small = Image::of(4 << 20, &[]);
+        let small = Image::of(4 << 20, &["-F", "16", "-s", "1"]);
         let start = "data.bin cannot be written: the file system has no room left";
         failed(small.fetch("/large", &[]).finish(), 20, start);
         small.is_as_before();
@@ -402,6 +383,10 @@ fn what_fails_with_the_disk_has_its_status() {
             21,
             "the disk holds neither a tar archive nor a FAT file system",
         );
+        let start = "the file system is FAT12, which cannot say that a job was broken off: make one on a disk of 16 MiB or more";
+        let unmarked = Image::of(4 << 20, &[]);
+        failed(unmarked.fetch("/", &[]).finish(), 21, start);
+        unmarked.is_as_before();
         let start = "new/data.bin cannot be written: there is no directory new on the disk, make it";
         failed(image.job(&STATIC).args(["--output", "new/data.bin", "http://10.0.0.1/"]).finish(), 21, start);
         image.is_as_before();
@@ -446,9 +431,9 @@ fn a_job_that_is_told_to_end_cleans_up() {
         let image = Image::new();
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
         let stalled = Reply::new([head.as_bytes(), &[1; 300_000]].concat()).and_waits();
-        let server = WebServer::start(address(80), &[("/", stalled)]);
+        let _server = WebServer::start(address(80), &[("/", stalled)]);
         let running = image.fetch("/", &[]).start();
-        wait_for_part(&server);
+        image.wait_for_part();
         running.signal(Signal::SIGTERM);
         failed(running.wait(), 30, "the job was told to end before it was done");
         image.is_as_before();
@@ -461,16 +446,6 @@ fn a_job_that_is_told_to_end_cleans_up() {
     });
 }
 
-/// Waits until a job has asked, and had the time to write something to the disk.
-fn wait_for_part(server: &WebServer) {
-    let end = Instant::now() + patience(Duration::from_secs(20));
-    while server.asked().is_empty() {
-        assert!(Instant::now() < end, "the job does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::thread::sleep(patience(Duration::from_millis(300)));
-}
-
 fn a_job_that_is_killed_leaves_the_old_file() {
     in_namespace(|| {
         network::make_tap_with_address("tap0");
@@ -480,9 +455,9 @@ fn a_job_that_is_killed_leaves_the_old_file() {
         let replies = [("/stalled", stalled), ("/", Reply::ok(b"new"))];
         let refused = "the file system was not put away in order, perhaps by a job that was broken off: run `fsck.vfat -a`";
         for name in [NAME, "first.bin"] {
-            let server = WebServer::start(address(80), &replies);
+            let _server = WebServer::start(address(80), &replies);
             let running = image.fetch("/stalled", &["--output", name]).start();
-            wait_for_part(&server);
+            image.wait_for_part();
             running.signal(Signal::SIGKILL);
             drop(running);
             failed(image.fetch("/", &[]).finish(), 21, refused);

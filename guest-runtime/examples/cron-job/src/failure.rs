@@ -21,12 +21,14 @@ pub enum Cause {
     Redirect = 13,
     /// The server answered with something else than the resource.
     Status = 14,
-    /// The answer is broken or was cut short.
+    /// The answer is broken, and would be so again.
     Answer = 15,
     /// The server took too long.
     Late = 16,
     /// The resource is larger than it may be.
     TooLarge = 17,
+    /// The connection ended before the answer did.
+    Cut = 18,
     /// The file system, or the host below it, is full.
     Full = 20,
     /// The disk failed, or holds no file system that can be used.
@@ -110,6 +112,7 @@ impl From<Error<NoConnection>> for Failure {
             }
             Error::Status(_) => Cause::Status,
             Error::Late => Cause::Late,
+            Error::Broken | Error::NoAnswer | Error::CutShort => Cause::Cut,
             _ => Cause::Answer,
         };
         Self::new(cause, error)
