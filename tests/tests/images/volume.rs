@@ -31,6 +31,8 @@ pub(crate) struct Disk {
     left: Cell<Option<usize>>,
     /// How many more writes succeed before the one that does not.
     refused: Cell<Option<usize>>,
+    /// Whether the next flush does not succeed.
+    flush_refused: Cell<bool>,
     read_only: bool,
 }
 
@@ -56,6 +58,11 @@ impl Disk {
     /// For one write, which comes after this many more, the host has no space.
     pub(crate) fn refuse_after(&self, writes: usize) {
         self.refused.set(Some(writes));
+    }
+
+    /// At the next flush the host has no space for what it took.
+    pub(crate) fn refuse_flush(&self) {
+        self.flush_refused.set(true);
     }
 }
 
@@ -96,7 +103,7 @@ impl WritableDevice for Disk {
 
     async fn flush(&self) -> Result<(), WriteFailed> {
         self.flushes.set(self.flushes.get() + 1);
-        Ok(())
+        if self.flush_refused.take() { Err(WriteFailed::NoSpace) } else { Ok(()) }
     }
 }
 

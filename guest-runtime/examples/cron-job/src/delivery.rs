@@ -147,17 +147,23 @@ impl<D: WritableDevice + Clone + 'static> Delivery<D> {
     ///
     /// # Errors
     ///
-    /// Where the disk does not take it. If it does not take the last bytes of the part, that is removed as by [`discard`](Self::discard).
-    /// After any other error nobody knows what is durable: the file system stays marked.
+    /// Where the disk does not take it. If the host had no space for the part, that is removed as by [`discard`](Self::discard). After any
+    /// other error nobody knows what is durable: the file system stays marked.
     pub async fn finish(&self, file: OpenFile<D>) -> Result<(), Failure> {
-        if let Err(error) = file.close().await {
-            // This error is the one to tell of.
-            let _ = self.discard().await;
-            return Err(self.failed(&error));
-        }
         let flush = async || self.device.flush().await.map_err(VolumeError::Write);
+        let written = async {
+            file.close().await?;
+            flush().await
+        };
+        if let Err(error) = written.await {
+            let failure = self.failed(&error);
+            if failure.cause == Cause::Full {
+                // It writes anew all that was changed for the part. The first error is the one to tell of.
+                let _ = self.discard().await;
+            }
+            return Err(failure);
+        }
         let finished = async {
-            flush().await?;
             self.volume.rename(&self.part, &self.complete).await?;
             flush().await?;
             self.volume.rename(&self.complete, &self.name).await?;
