@@ -117,7 +117,8 @@ impl Calls {
     ///
     /// Where the net ring cannot be reached.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { memory, layout, segments, console, devices, interrupts, reader_may_go } = parts;
+        // Dropped in the reverse order: the console before what tells of those who watch it.
+        let Parts { interrupts, memory, layout, segments, console, devices, reader_may_go } = parts;
         let ring = (!layout.rings.is_empty()).then(|| NetRing::new(layout.rings.start));
         ring.iter().try_for_each(|ring| ring.begin(&memory))?;
         Ok(Self {

@@ -152,7 +152,8 @@ impl setup::Setup for Setup {
     }
 
     fn start(&mut self, parts: Host) -> Result<Box<dyn Abi>, Error> {
-        let Host { memory, layout, console, interrupts, counter, grace: _ } = parts;
+        // Dropped in the reverse order: the console before what tells of those who watch it.
+        let Host { interrupts, memory, layout, console, counter, grace: _ } = parts;
         let failed = |error: std::io::Error| host("write the boot information", &error);
         if let Some(boot) = &self.boot {
             boot.write(&memory, &layout, u64::from(counter.khz) * 1000).map_err(failed)?;

@@ -156,7 +156,8 @@ impl setup::Setup for Setup {
     }
 
     fn start(&mut self, parts: Host) -> Result<Box<dyn Abi>, Error> {
-        let Host { memory, layout, console, interrupts, counter, grace } = parts;
+        // Dropped in the reverse order: the console before what tells of those who watch it.
+        let Host { interrupts, memory, layout, console, counter, grace } = parts;
         let clock =
             SharedArea::new(&memory, &layout.clock).map_err(|error| host("reach the clock page", &error))?;
         let rings =
