@@ -32,14 +32,15 @@ impl History {
         self.end
     }
 
-    /// The place of the first whole line that is here, or of the first byte where there is no whole one.
+    /// The place of the first whole line that is here, or of the first byte where none begins here.
     pub(super) fn first_line(&self) -> u64 {
         let start = self.start();
         if start == 0 {
             return 0;
         }
         let newline = self.bytes.iter().position(|&byte| byte == b'\n');
-        newline.map_or(start, |newline| start + newline as u64 + 1)
+        let line = newline.map(|newline| newline + 1).filter(|&line| line < self.bytes.len());
+        line.map_or(start, |line| start + line as u64)
     }
 
     /// Up to `most` bytes from `place` on, which is not before [`start`](Self::start).
@@ -83,5 +84,10 @@ mod tests {
         assert_eq!(history.start(), (2 * KEPT + 5) as u64);
         assert_eq!(history.first_line(), history.start());
         assert_eq!(read(&history, history.start(), 2 * KEPT), vec![b'b'; KEPT]);
+        // The end of such a line begins none.
+        history.push(b"\n");
+        assert_eq!(history.first_line(), history.start());
+        history.push(b"c");
+        assert_eq!(history.first_line(), history.end() - 1);
     }
 }
