@@ -89,7 +89,7 @@ impl RawMode {
             let error = io::Error::last_os_error();
             return Err(Error::new(
                 ErrorKind::HostIo,
-                format!("cannot set the terminal to raw mode ({error}): start this without `--raw`"),
+                format!("cannot set the terminal to raw mode ({error}): start this in another terminal"),
             ));
         }
         Ok(raw_mode)
