@@ -21,10 +21,16 @@ pub(super) fn is_ready(fd: RawFd, events: libc::c_short) -> bool {
 
 /// The same within `time`, or until a signal comes.
 pub(super) fn is_ready_within(fd: RawFd, events: libc::c_short, time: Duration) -> bool {
-    let mut entry = libc::pollfd { fd, events, revents: 0 };
+    is_any_ready_within(&[(fd, events)], time)
+}
+
+/// The same for any of several.
+pub(super) fn is_any_ready_within(wanted: &[(RawFd, libc::c_short)], time: Duration) -> bool {
+    let entry = |&(fd, events): &(RawFd, libc::c_short)| libc::pollfd { fd, events, revents: 0 };
+    let mut entries: Vec<_> = wanted.iter().map(entry).collect();
     let milliseconds = time.as_millis().try_into().unwrap_or(libc::c_int::MAX);
-    // SAFETY: `entry` is one valid entry, which the call only borrows.
-    let ready = unsafe { libc::poll(&raw mut entry, 1, milliseconds) };
+    // SAFETY: the vector's entries are live, and the call only borrows them.
+    let ready = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, milliseconds) };
     ready > 0
 }
 

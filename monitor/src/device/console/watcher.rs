@@ -25,6 +25,8 @@ pub(super) struct Watcher {
     unsent: Vec<u8>,
     /// It may still send something.
     may_send: bool,
+    /// Nobody reads at the other end. What was sent from there before counts.
+    is_gone: bool,
 }
 
 /// What is at the other end.
@@ -39,18 +41,27 @@ pub(super) enum Kind {
 impl Watcher {
     /// One who is to get the output from place `next` on.
     pub(super) fn new(fd: OwnedFd, kind: Kind, next: u64) -> Self {
-        Self { fd, kind, next, unsent: Vec::new(), may_send: true }
+        Self { fd, kind, next, unsent: Vec::new(), may_send: true, is_gone: false }
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
-    /// Sends what it takes now. `false` where it has gone.
-    #[must_use]
-    pub(super) fn send(&mut self, history: &History) -> bool {
+    /// Whether it can be forgotten: it has gone, and all that it has sent is taken.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_gone && !self.may_send
+    }
+
+    /// Whether it has gone, even if something that it has sent is still to be taken.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Sends what it takes now.
+    pub(super) fn send(&mut self, history: &History) {
         let mut asked = false;
-        while self.has_unsent(history) {
+        while !self.is_gone && self.has_unsent(history) {
             match nowait::write_plainly(self.fd(), &VolatileSlice::from(self.unsent.as_mut_slice())) {
                 Ok(sent) => {
                     self.unsent.drain(..sent);
@@ -60,14 +71,13 @@ impl Watcher {
                     // The signal that tells of room comes only for room that was made after this failure: what was made just before
                     // it has to be looked for.
                     if asked || !nowait::is_ready(self.fd(), libc::POLLOUT) {
-                        return true;
+                        return;
                     }
                     asked = true;
                 }
-                Err(_) => return false,
+                Err(_) => self.is_gone = true,
             }
         }
-        true
     }
 
     /// Tells it `why` it cannot stay.
@@ -79,7 +89,9 @@ impl Watcher {
 
     /// Whether it is worth to wait for it when the guest has ended: it has not all, and what it has not is still there.
     pub(super) fn is_awaited(&self, history: &History) -> bool {
-        self.next >= history.start() && (!self.unsent.is_empty() || self.next < history.end())
+        !self.is_gone
+            && self.next >= history.start()
+            && (!self.unsent.is_empty() || self.next < history.end())
     }
 
     /// Whether there is something to send. If so, it is in `unsent`.
@@ -104,9 +116,8 @@ impl Watcher {
         !self.unsent.is_empty()
     }
 
-    /// Takes what it has sent into `keys`, of which there may be `most`. `false` where it has gone.
-    #[must_use]
-    pub(super) fn receive(&mut self, keys: &mut VecDeque<u8>, most: usize) -> bool {
+    /// Takes what it has sent into `keys`, of which there may be `most`.
+    pub(super) fn receive(&mut self, keys: &mut VecDeque<u8>, most: usize) {
         let mut buffer = [0; READ];
         while self.may_send {
             let room = most.saturating_sub(keys.len()).min(READ);
@@ -115,10 +126,10 @@ impl Watcher {
                 Ok(0) => self.may_send = false,
                 Ok(count) => keys.extend(into.iter().take(count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return false,
+                Err(_) => (self.may_send, self.is_gone) = (false, true),
             }
         }
         // Both directions are closed: nothing that is asked for, but always told.
-        !nowait::is_ready(self.fd(), 0)
+        self.is_gone |= nowait::is_ready(self.fd(), 0);
     }
 }

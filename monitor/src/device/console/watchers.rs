@@ -21,7 +21,7 @@ use vm_memory::VolatileSlice;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Who may watch at once.
-const MOST: usize = 16;
+pub(crate) const MOST: usize = 16;
 /// Input that is kept for a guest that does not read: as much as a terminal of Linux keeps.
 const KEYS: usize = 4096;
 /// Output that is taken at a time: what has to be sent before the history forgets it.
@@ -132,26 +132,40 @@ impl Watchers {
         while let Some(connection) = listener.accept() {
             let from = self.history.first_line();
             let mut watcher = Watcher::new(connection, Kind::Connection, from);
-            if self.watchers.len() >= MOST {
-                watcher.refuse(&format!("{}: {MOST} others watch this console already\r\n", program()));
-            } else if interrupt::signal_when_ready(watcher.fd()).is_ok()
-                // What it has sent before comes without a signal.
-                && watcher.receive(&mut self.keys, KEYS)
+            if self.watchers.len() >= MOST
+                && let Some(gone) = self.watchers.iter().position(Watcher::is_gone)
             {
+                // Who is there counts more than the input of one who is not, and for which there was no room.
+                drop(self.watchers.remove(gone));
+            }
+            if self.watchers.len() >= MOST {
+                watcher.refuse(&refusal());
+            } else if interrupt::signal_when_ready(watcher.fd()).is_ok() {
+                // What it has sent before comes without a signal.
+                watcher.receive(&mut self.keys, KEYS);
                 self.watchers.push(watcher);
             }
         }
     }
 
     fn receive(&mut self) {
-        let keys = &mut self.keys;
-        self.watchers.retain_mut(|watcher| watcher.receive(keys, KEYS));
+        self.watchers.iter_mut().for_each(|watcher| watcher.receive(&mut self.keys, KEYS));
+        self.forget();
     }
 
     fn send(&mut self) {
-        let history = &self.history;
-        self.watchers.retain_mut(|watcher| watcher.send(history));
+        self.watchers.iter_mut().for_each(|watcher| watcher.send(&self.history));
+        self.forget();
     }
+
+    fn forget(&mut self) {
+        self.watchers.retain(|watcher| !watcher.is_over());
+    }
+}
+
+/// All that one gets for whom there is no room.
+pub(crate) fn refusal() -> String {
+    format!("{}: {MOST} others watch this console already\r\n", program())
 }
 
 impl Drop for Watchers {
@@ -168,13 +182,14 @@ impl Drop for Watchers {
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let awaited = self.watchers.iter().find(|watcher| watcher.is_awaited(&self.history));
-            match (&terminal, awaited) {
+            let awaited = self.watchers.iter().filter(|watcher| watcher.is_awaited(&self.history));
+            let awaited: Vec<_> = awaited.map(|watcher| (watcher.fd(), libc::POLLOUT)).collect();
+            match &terminal {
                 _ if left.is_zero() => return,
-                (None, None) => return,
-                (None, Some(watcher)) => drop(nowait::is_ready_within(watcher.fd(), libc::POLLOUT, left)),
-                (Some(end), None) if !end.has_unread() => return,
-                (Some(_), _) => thread::sleep(STEP),
+                None if awaited.is_empty() => return,
+                None => drop(nowait::is_any_ready_within(&awaited, left)),
+                Some(end) if awaited.is_empty() && !end.has_unread() => return,
+                Some(_) => thread::sleep(STEP),
             }
             self.send();
         }

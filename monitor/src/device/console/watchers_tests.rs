@@ -119,6 +119,47 @@ fn input_that_the_guest_does_not_read_stays_outside() {
 }
 
 #[test]
+fn what_was_typed_before_leaving_counts_also_where_it_had_to_wait() {
+    let mut rig = Rig::new("left");
+    let mut typist = rig.join();
+    let typed: Vec<u8> = (0..2 * KEYS).map(|number| (number % 251) as u8).collect();
+    typist.write_all(&typed).unwrap();
+    drop(typist);
+    rig.attend();
+    rig.print(b"nobody reads this");
+    let mut read = Vec::new();
+    while read.len() < typed.len() {
+        let keys = rig.keys(KEYS);
+        assert!(!keys.is_empty(), "{} of {}", read.len(), typed.len());
+        read.extend(keys);
+    }
+    assert!(read == typed && rig.keys(1).is_empty());
+    assert!(rig.console.watchers.is_empty());
+    // Also where the guest prints before it is seen that there is input.
+    let mut typist = rig.join();
+    typist.write_all(b"typed").unwrap();
+    drop(typist);
+    rig.print(b"nobody reads this");
+    rig.attend();
+    assert_eq!(rig.keys(10), b"typed");
+    assert!(rig.console.watchers.is_empty());
+}
+
+#[test]
+fn those_who_have_gone_make_room() {
+    let mut rig = Rig::new("gone");
+    for _ in 0..2 * MOST {
+        let mut typist = rig.join();
+        typist.write_all(&[b'x'; 2 * KEYS]).unwrap();
+        drop(typist);
+        rig.attend();
+    }
+    assert_eq!(rig.console.watchers.len(), MOST);
+    rig.print(b"room");
+    expect(&mut rig.join(), b"room");
+}
+
+#[test]
 fn who_does_not_read_misses_output_and_is_told() {
     let mut rig = Rig::new("slow");
     let (mut slow, mut quick) = (rig.join(), rig.join());
@@ -128,7 +169,7 @@ fn who_does_not_read_misses_output_and_is_told() {
         rig.print(&line);
         expect(&mut quick, &line);
     }
-    assert!(rig.console.watchers.iter().any(|watcher| watcher.fd() >= 0));
+    assert_eq!(rig.console.watchers.len(), 2);
     // It reads again, and the kernel tells that there is room.
     let mut seen = Vec::new();
     let end = b"\nend";
