@@ -3,14 +3,16 @@
 use crate::device::console::input::Input;
 use crate::device::console::output::Output;
 use crate::device::console::terminal::{ESCAPE, EscapeKey, RawMode, is_terminal};
+use crate::device::console::watchers::{MOST, refusal};
 use crate::error::{Error, ErrorKind, plain};
 use crate::local_socket;
 use crate::outcome::Cause;
-use crate::stderr::{print_briefly, say_briefly};
+use crate::stderr::{PATIENCE, print_briefly, say_briefly};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 use vm_memory::VolatileSlice;
 
 /// The most bytes that are on their way in one direction: the kernel keeps more besides.
@@ -22,7 +24,7 @@ const BUFFER: usize = 16 << 10;
 ///
 /// # Errors
 ///
-/// One sentence where there is no such console, or the host fails.
+/// One sentence where there is no such console, no room at it, or the host fails.
 pub fn attach(path: &Path) -> Result<u8, Error> {
     let console = local_socket::connect(path)?;
     let on_terminal = is_terminal(libc::STDIN_FILENO);
@@ -35,6 +37,13 @@ pub fn attach(path: &Path) -> Result<u8, Error> {
         End::Left => "detached, and the guest runs on",
         End::Closed => "the console is closed: the guest has ended",
         End::OutputClosed => return Ok(Cause::OutputClosed.status()),
+        End::Refused => {
+            let sentence = format!(
+                "{MOST} others watch {} already: have one of them leave, and attach again",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::BadConfig, sentence));
+        }
     };
     if is_terminal(libc::STDOUT_FILENO) && is_terminal(libc::STDERR_FILENO) {
         // The cursor may be in the middle of one of the guest's lines.
@@ -52,15 +61,27 @@ enum End {
     Closed,
     /// Nobody reads standard output.
     OutputClosed,
+    /// There is no room for one more.
+    Refused,
 }
 
 /// Copies both ways; `on_terminal`: the input is one, where Ctrl-] leaves.
 fn watch(console: &OwnedFd, on_terminal: bool) -> Result<End, Error> {
     let mut typed = Flow::new(libc::STDIN_FILENO, console.as_raw_fd())?;
     let mut shown = Flow::new(console.as_raw_fd(), libc::STDOUT_FILENO)?;
-    let mut told = false;
+    let refusal = refusal();
+    let (mut begun, mut told) = (false, false);
     loop {
         shown.read();
+        if !begun && shown.bytes.iter().eq(refusal.as_bytes()) {
+            // A guest can print the same. But from one who refuses nothing else comes than the end, and that at once.
+            shown.wait_for_input(PATIENCE);
+            shown.read();
+            if shown.ended && shown.bytes.len() == refusal.len() {
+                return Ok(End::Refused);
+            }
+        }
+        begun |= !shown.bytes.is_empty();
         match shown.write() {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::OutputClosed),
@@ -94,7 +115,7 @@ fn watch(console: &OwnedFd, on_terminal: bool) -> Result<End, Error> {
             unsafe { libc::shutdown(console.as_raw_fd(), libc::SHUT_WR) };
             told = true;
         }
-        wait(typed.wait_for().chain(shown.wait_for()).collect());
+        wait(typed.wait_for().chain(shown.wait_for()).collect(), None);
     }
 }
 
@@ -155,6 +176,11 @@ impl Flow {
         place.is_some()
     }
 
+    /// Waits for more input.
+    fn wait_for_input(&self, time: Duration) {
+        wait(self.from.wait_for(!self.ended).map(|fd| (fd, libc::POLLIN)).into_iter().collect(), Some(time));
+    }
+
     /// What must happen before it can get further.
     fn wait_for(&self) -> impl Iterator<Item = (RawFd, libc::c_short)> {
         let input = self.from.wait_for(!self.ended && !self.is_full()).map(|fd| (fd, libc::POLLIN));
@@ -163,10 +189,11 @@ impl Flow {
     }
 }
 
-/// Waits until one of these is ready, or a signal comes that does not end the process.
-fn wait(wanted: Vec<(RawFd, libc::c_short)>) {
+/// Waits until one of these is ready, a signal comes that does not end the process, or the time is over, if there is a limit.
+fn wait(wanted: Vec<(RawFd, libc::c_short)>, limit: Option<Duration>) {
     let mut polled: Vec<_> =
         wanted.into_iter().map(|(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
+    let milliseconds = limit.map_or(-1, |limit| limit.as_millis().try_into().unwrap_or(libc::c_int::MAX));
     // SAFETY: the vector's entries are live and only borrowed. Whatever ends the wait is found by looking.
-    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
+    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
 }

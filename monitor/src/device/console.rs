@@ -10,7 +10,7 @@ pub(crate) mod output;
 mod pseudo_terminal;
 pub(crate) mod terminal;
 mod watcher;
-mod watchers;
+pub(crate) mod watchers;
 
 use super::log::Log;
 use super::{Completions, Counters, Device, DeviceRequest};

@@ -21,6 +21,8 @@ ukvm_tests::tests! {
     a_watcher_that_reads_again_is_told_what_it_missed;
     the_end_of_the_guest_ends_the_watching;
     the_last_words_of_a_guest_reach_who_watches;
+    there_is_room_for_so_many;
+    the_words_of_a_refusal_printed_by_a_guest;
     a_guest_that_computes_can_be_joined;
     a_solo5_guest_can_be_joined;
     the_terminal_is_restored_whatever_ends_it;
@@ -203,21 +205,57 @@ fn the_end_of_the_guest_ends_the_watching() {
 }
 
 fn the_last_words_of_a_guest_reach_who_watches() {
-    let place = Place::new();
-    let guest = place.start(Run::guest("console-echo").args(["prompt"]));
-    let mut watching = place.attach().input_pipe().start();
-    watching.wait_for("? ");
-    // More than a socket holds, and all at once.
-    let last = files::noise(3, 60_000);
-    watching.send(&last);
-    let end = Instant::now() + patience(SOON);
-    while watching.output_so_far().len() < 2 + last.len() {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(2));
+    // As much as is kept at most, printed just before the end.
+    for length in [1, 9_999, 60_000] {
+        let place = Place::new();
+        let guest = place.start(Run::guest("flood").args([&length.to_string(), "on-input"]));
+        let mut watching = place.attach().input_pipe().start();
+        watching.wait_for_error("attached");
+        watching.send(b"!");
+        let _ = guest.wait().status(0).quietly();
+        let all: Vec<u8> = (0..length).map(|place| b'0' + (place % 10) as u8).collect();
+        let ended = watching.wait().status(0).says(&["the guest has ended"]);
+        assert!(ended.output == all, "{} of {length}", ended.output.len());
     }
+}
+
+fn there_is_room_for_so_many() {
+    let place = Place::new();
+    let mut guest = place.start(Run::guest("console-echo").args(["prompt"]));
+    let connect = || {
+        let mut stream = UnixStream::connect(&place.path).expect("a connection");
+        stream.set_read_timeout(Some(patience(SOON))).expect("a time limit");
+        stream.read_exact(&mut [0; 2]).expect("the prompt");
+        stream
+    };
+    let mut all: Vec<_> = (0..16).map(|_| connect()).collect();
+    let _ = place
+        .attach()
+        .input_pipe()
+        .finish()
+        .status(78)
+        .prints("")
+        .says(&["16 others watch ", " already: have one of them leave"]);
+    assert!(guest.is_running());
+    drop(all.pop());
+    let watching = place.attach().input_pipe().start();
+    watching.wait_for("? ");
+}
+
+fn the_words_of_a_refusal_printed_by_a_guest() {
+    let place = Place::new();
+    let guest = place.start(Run::guest("console-echo"));
+    let words = b"ukvm-run: 16 others watch this console already\r\n";
+    let mut stream = UnixStream::connect(&place.path).expect("a connection");
+    stream.write_all(words).expect("a write");
+    stream.read_exact(&mut vec![0; words.len()]).expect("its echo");
+    let mut watching = place.attach().input_pipe().start();
+    watching.wait_for("already\r\n");
+    watching.send(b"more");
+    watching.wait_for("more");
     guest.signal(Signal::SIGTERM);
     let _ = guest.wait().status(143);
-    assert!(watching.wait().status(0).output == [b"? ".as_slice(), &last].concat());
+    let _ = watching.wait().status(0).says(&["the guest has ended"]);
 }
 
 fn a_guest_that_computes_can_be_joined() {

@@ -29,6 +29,7 @@ ukvm_tests::tests! {
     a_file_as_a_console;
     a_file_that_cannot_be_a_console;
     a_pseudo_terminal_as_a_console;
+    the_last_words_on_a_pseudo_terminal;
 }
 
 /// All bytes in all places, and more than a pipe holds.
@@ -236,6 +237,24 @@ fn a_file_that_cannot_be_a_console() {
     let _ = status().options(["--console", "tty"]).finish().refuses(64, &["--console", "stdio", "pty"]);
     let run = status().options(["--console", "null", "--raw"]);
     let _ = run.finish().refuses(64, &["--raw", "--console"]);
+}
+
+fn the_last_words_on_a_pseudo_terminal() {
+    // More than the kernel takes at once, and printed just before the end.
+    let length = 40 << 10;
+    let guest = Run::guest("flood").options(["--console", "pty"]);
+    let guest = guest.args([&length.to_string(), "on-input"]).start();
+    guest.wait_for_error("\n");
+    let said = guest.errors_so_far();
+    let path = said.trim_end().rsplit(' ').next().expect("a path");
+    let mut user = File::options().read(true).write(true).open(path).expect("the terminal");
+    user.write_all(b"!").expect("it takes keys");
+    let mut seen = vec![0; length];
+    user.read_exact(&mut seen).expect("all that was printed");
+    assert!(seen.iter().zip(0..).all(|(&byte, place): (&u8, usize)| byte == b'0' + (place % 10) as u8));
+    // Only then is the end.
+    assert_ne!(user.read(&mut [0; 1]).unwrap_or(0), 1);
+    let _ = guest.wait().status(0);
 }
 
 fn a_pseudo_terminal_as_a_console() {
