@@ -84,8 +84,19 @@ impl Config {
             DiskSource::Backend(_) => None,
         });
         let mut needed = disks.chain([self.program.clone()]).filter_map(|path| std::fs::metadata(path).ok());
-        needed.any(|needed| (needed.dev(), needed.ino()) == (file.dev(), file.ino()))
+        needed.any(|needed| is_same(&needed, file))
     }
+
+    /// Whether this is the regular file that the console's output goes to. To a device both can write.
+    pub(crate) fn prints_to(&self, file: &Metadata) -> bool {
+        let ConsoleConfig::File(path) = &self.console else { return false };
+        file.is_file() && std::fs::metadata(path).is_ok_and(|output| is_same(&output, file))
+    }
+}
+
+/// Whether both are of one file, whatever its names.
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Where a program is loaded.

@@ -180,10 +180,6 @@ fn what_is_wrong_is_one_sentence() {
         &["--console=pty", "--raw", "app.elf"],
         "--raw is for the terminal on standard input; leave it out, or --console",
     );
-    refused(
-        &["--console=file:x", "--report=x", "app.elf"],
-        "--report and --console name one file; give each a file of its own",
-    );
     refused(&["--mem"], "--mem needs a value; write it as --mem <SIZE>");
     refused(&["--verbose=1", "app.elf"], "--verbose takes no value; see ukvm-run --help");
     refused(&["--mem=1", "--mem=2", "app.elf"], "--mem is given twice; give it once");

@@ -4,6 +4,7 @@
 //! file becomes words of a command line, in front of those that the user wrote.
 
 use super::value;
+use crate::config::ConsoleConfig;
 use crate::error::{Error, ErrorKind, plain};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -22,6 +23,9 @@ const PROGRAM: &str = "program";
 const ARGUMENTS: &str = "args";
 /// What the command line adds to, and does not replace, since the last of a name counts.
 const ADDED_TO: &str = "env";
+/// Options of which one may exclude the other.
+const CONSOLE: &str = "console";
+const RAW: &str = "raw";
 /// Options about the file itself.
 const ABOUT_FILE: [&str; 2] = ["config", "print-config"];
 /// From which likeness on a name is suggested for one that is unknown; as clap has it for options.
@@ -132,7 +136,7 @@ impl ConfigFile {
                     let is_same = own.get_id() == option.get_id() && name != ADDED_TO;
                     is_same || excludes(own, option) || excludes(option, own)
                 })
-            })
+            }) || is_excluded_by_value(name, written)
         };
         self.options.iter().filter(move |(name, _)| !is_replaced(name)).flat_map(|(_, words)| words)
     }
@@ -151,6 +155,20 @@ impl ConfigFile {
     /// What is wrong with its options, as a sentence of the command line says it.
     pub(super) fn wrong(&self, sentence: &str) -> Error {
         Error::new(ErrorKind::Usage, format!("{}: {sentence}", self.path.display()))
+    }
+}
+
+/// Whether an option that is written excludes the one of this name by a value, of which clap knows nothing: raw mode is for the console
+/// on standard input.
+fn is_excluded_by_value(name: &str, written: &ArgMatches) -> bool {
+    let is_written = |id| written.value_source(id) == Some(ValueSource::CommandLine);
+    match name {
+        RAW => {
+            let console = written.get_one(CONSOLE);
+            is_written(CONSOLE) && !matches!(console, Some(ConsoleConfig::Descriptors { .. }))
+        }
+        CONSOLE => is_written(RAW),
+        _ => false,
     }
 }
 

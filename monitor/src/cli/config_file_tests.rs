@@ -138,6 +138,14 @@ fn the_command_line_wins() {
     let ring = |text: &str, word: &str| config(&format!("program = \"/a\"\n{text}\n"), &[word]).net_ring;
     assert_eq!(ring("no-net-ring = true", "--net-ring=above"), NetRing::Above);
     assert_eq!(ring("net-ring = \"above\"", "--no-net-ring"), NetRing::Off);
+    let console = |text: &str, words: &[&str]| config(&format!("program = \"/a\"\n{text}\n"), words).console;
+    let raw = ConsoleConfig::Descriptors { input: 0, output: 1, raw: true };
+    assert_eq!(console("raw = true", &["--console=pty"]), ConsoleConfig::Pty);
+    assert_eq!(console("raw = true", &["--console=stdio"]), raw);
+    assert_eq!(console("console = \"unix:/c\"", &["--raw"]), raw);
+    assert_eq!(console("console = \"unix:/c\"\nraw = true", &["--console=null"]), ConsoleConfig::Null);
+    let text = printed("program = \"/a\"\nraw = true", &["--console=pty"]);
+    assert!(text.contains("console = \"pty\"\n") && !text.contains("raw"), "{text}");
     // Defaults are no words of the user's.
     assert_eq!(config("program = \"/a\"\ngrace = \"1s\"", &[]).grace, Duration::from_secs(1));
     let inspect = with("program = \"/a\"\nreport = \"/r\"", &["--inspect"]).unwrap();

@@ -164,7 +164,7 @@ struct Cli {
     kvm: KvmSource,
 
     /// Take options from FILE, in TOML: each under its name without the dashes, and 'program' and 'args';
-    /// the command line wins
+    /// the command line wins, but a switch that FILE sets stays set
     #[arg(long, value_name = "FILE", help_heading = "Running", value_hint = ValueHint::FilePath, value_parser = parser(value::file))]
     config: Option<PathBuf>,
 
@@ -363,9 +363,6 @@ impl Cli {
         let arguments = arguments(words);
         check_devices(&net, &disk, &kvm)?;
         let console = with_raw_mode(console, raw)?;
-        if matches!((&console, &report), (ConsoleConfig::File(output), Some(report)) if output == report) {
-            return Err(usage("--report and --console name one file; give each a file of its own"));
-        }
         let config = Config {
             started,
             program,

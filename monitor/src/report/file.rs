@@ -23,7 +23,7 @@ impl ReportFile {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written, or is the program or a disk in `config`.
+    /// Where it cannot be written, or is the program, a disk or the console's file in `config`.
     pub fn create(path: &Path, config: &Config) -> Result<Self, Error> {
         let failed = |error: &std::io::Error| {
             Error::new(
@@ -46,6 +46,12 @@ impl ReportFile {
                     "--report: {} is the program or a disk of the guest; name another file",
                     path.display()
                 ),
+            ));
+        }
+        if config.prints_to(&metadata) {
+            return Err(Error::new(
+                ErrorKind::BadConfig,
+                format!("--report: {} is the console's file; give each a file of its own", path.display()),
             ));
         }
         if metadata.is_file() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Config, DiskConfig, DiskSource};
+use crate::config::{Config, ConsoleConfig, DiskConfig, DiskSource};
 use crate::error::ErrorKind;
 use serde_json::{Value, json};
 use std::fs;
@@ -118,6 +118,30 @@ fn what_the_guest_needs_is_not_overwritten() {
         assert_eq!(error.kind(), ErrorKind::BadConfig);
         assert_eq!(fs::read(&file.0).unwrap(), b"data");
     }
+}
+
+#[test]
+fn what_the_guest_prints_to_is_not_overwritten() {
+    let (file, link) = (TemporaryFile::new("output"), TemporaryFile::new("link"));
+    fs::write(&file.0, "data").unwrap();
+    let to = |path: &str| Config { console: ConsoleConfig::File(path.into()), ..Config::new("app.elf") };
+    let config = to(file.0.to_str().unwrap());
+    let refused = |path: &Path| {
+        let error = ReportFile::create(path, &config).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadConfig);
+        assert!(
+            error.to_string().ends_with(" is the console's file; give each a file of its own"),
+            "{error}"
+        );
+        assert_eq!(fs::read(&file.0).unwrap(), b"data");
+    };
+    refused(&file.0);
+    fs::hard_link(&file.0, &link.0).unwrap();
+    refused(&link.0);
+    fs::remove_file(&link.0).unwrap();
+    std::os::unix::fs::symlink(&file.0, &link.0).unwrap();
+    refused(&link.0);
+    assert!(ReportFile::create(Path::new("/dev/null"), &to("/dev/null")).is_ok());
 }
 
 #[test]
