@@ -2,7 +2,7 @@
 //!
 //! ```ignore
 //! async fn main() -> u8 {
-//!     http::run("greeter", http::HTTP, async |options| {
+//!     http::run("greeter", http::HTTP_PORT, async |options| {
 //!         let endpoint = Endpoint::open("greeter", "service", &options, 100).map_err(|error| error.to_string())?;
 //!         let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
 //!         http::serve("greeter", Server::new(Greeter, Runtime, limits), listener, Plain).await;
@@ -44,8 +44,9 @@ impl Platform for Runtime {
     }
 }
 
-/// Reads the program's arguments and has `program` do the rest. `port` is that of its protocol. Gives the exit status: 0, [`USAGE`](exit_status::USAGE) for arguments that
-/// cannot be understood, or 1 where the program fails; why is printed behind `name`.
+/// Reads the program's arguments and has `program` do the rest. `port` is that of its protocol. Gives the exit
+/// status: 0, [`USAGE`](exit_status::USAGE) for arguments that cannot be understood, or 1 where the program
+/// fails; why is printed behind `name`.
 pub async fn run(name: &str, port: u16, program: impl AsyncFnOnce(Options) -> Result<(), String>) -> u8 {
     let options = match Options::parse(port, args()) {
         Ok(options) => options,

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 /// The room that a connection keeps while it is idle, in bytes: enough for most requests.
 const IDLE_ROOM: usize = 512;
 
-/// What a client has sent and no request has taken yet. It grows to its limit when a head needs that.
+/// Bytes that the peer has sent and nobody has taken yet: a request, a reply, a record of TLS. It grows to its limit when one of these
+/// needs that.
 #[derive(Debug)]
 pub struct Input {
     bytes: Vec<u8>,

@@ -37,7 +37,7 @@ pub mod url;
 
 pub use connection::End;
 pub use input::Input;
-pub use options::{HTTP, HTTPS, Options};
+pub use options::{HTTP_PORT, HTTPS_PORT, Options};
 pub use request::Request;
 pub use response::{Body, NoSource, Response, Source, SourceFailed, Status};
 pub use server::{Clock, Limits, Platform, Server, Service};

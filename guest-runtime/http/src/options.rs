@@ -6,9 +6,9 @@ use core::time::Duration;
 use ukvm_net_stack::{Config, Options as NetworkOptions};
 
 /// The port of HTTP.
-pub const HTTP: u16 = 80;
+pub const HTTP_PORT: u16 = 80;
 /// The port of HTTP over TLS.
-pub const HTTPS: u16 = 443;
+pub const HTTPS_PORT: u16 = 443;
 /// How long a client may take if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest timeout in seconds: a day.
@@ -70,20 +70,21 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_a_default() {
-        let options = Options::parse(HTTP, []).unwrap();
+        let options = Options::parse(HTTP_PORT, []).unwrap();
         assert_eq!((options.port, options.timeout), (80, Duration::from_secs(10)));
-        let options = Options::parse(HTTPS, ["--timeout", "3", "--ip", "10.0.0.2/24"]).unwrap();
+        let options = Options::parse(HTTPS_PORT, ["--timeout", "3", "--ip", "10.0.0.2/24"]).unwrap();
         assert_eq!((options.port, options.timeout), (443, Duration::from_secs(3)));
         assert_eq!(options.network.addresses.len(), 1);
         let options =
-            Options::parse(HTTPS, ["--timeout", "3", "--port=8080", "--ip", "10.0.0.2/24"]).unwrap();
+            Options::parse(HTTPS_PORT, ["--timeout", "3", "--port=8080", "--ip", "10.0.0.2/24"]).unwrap();
         assert_eq!((options.port, options.timeout), (8080, Duration::from_secs(3)));
         assert_eq!(options.network.addresses.len(), 1);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let error = |arguments: &[&'static str]| Options::parse(HTTP, arguments.iter().copied()).unwrap_err();
+        let error =
+            |arguments: &[&'static str]| Options::parse(HTTP_PORT, arguments.iter().copied()).unwrap_err();
         assert_eq!(
             error(&["--timout=3"]),
             "`--timout=3` is not known here: \
@@ -93,7 +94,7 @@ mod tests {
         for value in ["0", "86401", "-1", "soon", ""] {
             let argument = format!("--timeout={value}");
             let expected = format!("`{value}` is no good for --timeout: it is 1 to 86400 seconds");
-            assert_eq!(Options::parse(HTTP, [&*argument]).unwrap_err(), expected);
+            assert_eq!(Options::parse(HTTP_PORT, [&*argument]).unwrap_err(), expected);
         }
         assert!(error(&["--port", "0"]).contains("65535"));
     }

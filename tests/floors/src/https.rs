@@ -9,7 +9,7 @@ use https::{capacity, identity};
 use std::error::Error;
 use std::process::ExitCode;
 use ukvm_hosted::{executor, time};
-use ukvm_http::HTTPS;
+use ukvm_http::HTTPS_PORT;
 use ukvm_tls::Acceptor;
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let served = acceptor(disk).and_then(|acceptor| {
-        process::serve(tap, image, HTTPS, options, capacity::share(process::MEMORY), acceptor)
+        process::serve(tap, image, HTTPS_PORT, options, capacity::share(process::MEMORY), acceptor)
     });
     process::end("https-floor", served)
 }

@@ -28,7 +28,7 @@ ukvm_runtime::program! {
 const NAME: &str = "https";
 
 async fn main() -> u8 {
-    http::run(NAME, http::HTTPS, serve).await
+    http::run(NAME, http::HTTPS_PORT, serve).await
 }
 
 /// Serves until the host wants an end.

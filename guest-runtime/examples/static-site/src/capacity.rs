@@ -21,9 +21,9 @@ pub const PIECE: usize = 16 << 10;
 /// Bytes of a file that are read at once as long as few are sent.
 pub const LARGE_PIECE: usize = 128 << 10;
 
-/// What a connection takes at most beside what its transport has, in bytes: its buffers; a head while it grows to its limit; the decoded path with the names that are
-/// made of it, or a redirect with the head of that reply, or a piece with its head; and the task that serves it with what an
-/// allocator and a network stack keep for it.
+/// What a connection takes at most beside what its transport has, in bytes: its buffers; a head while it grows to
+/// its limit; the decoded path with the names that are made of it, or a redirect with the head of that reply, or a
+/// piece with its head; and the task that serves it with what an allocator and a network stack keep for it.
 pub const CONNECTION: usize = RECEIVE_BUFFER + SEND_BUFFER + HEAD_LIMIT * 3 / 2 + WORK + 8192;
 
 /// The most of what is made of one request at a time, in bytes.

@@ -25,7 +25,7 @@ ukvm_runtime::program! {
 const NAME: &str = "static-site";
 
 async fn main() -> u8 {
-    http::run(NAME, http::HTTP, serve).await
+    http::run(NAME, http::HTTP_PORT, serve).await
 }
 
 /// Serves until the host wants an end.

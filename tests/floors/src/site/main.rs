@@ -6,7 +6,7 @@ mod process;
 
 use static_site::capacity;
 use std::process::ExitCode;
-use ukvm_http::{HTTP, Plain};
+use ukvm_http::{HTTP_PORT, Plain};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +16,6 @@ fn main() -> ExitCode {
     };
     process::end(
         "site-floor",
-        process::serve(tap, image, HTTP, options, capacity::share(process::MEMORY, 0), Plain),
+        process::serve(tap, image, HTTP_PORT, options, capacity::share(process::MEMORY, 0), Plain),
     )
 }
