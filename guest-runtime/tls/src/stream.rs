@@ -2,6 +2,8 @@
 
 use crate::acceptor::NotAccepted;
 use crate::error::Error;
+#[cfg(doc)]
+use crate::identity::LONGEST_CHAIN;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,7 +18,7 @@ use ukvm_http::{Input, Stream};
 /// The most bytes that one record carries (RFC 8446, section 5.1).
 const MOST_CARRIED: usize = 16 << 10;
 /// The most bytes of a record: its header, what it carries, and what encryption may add (RFC 8446, section 5.2).
-const MOST_RECORD: usize = 5 + MOST_CARRIED + 256;
+pub(crate) const MOST_RECORD: usize = 5 + MOST_CARRIED + 256;
 /// What encryption adds with the ciphers of TLS 1.3: header, type, and tag, in bytes.
 const ADDED: usize = 5 + 1 + 16;
 /// Room for more than this is given back when the stream waits, in bytes.
@@ -25,7 +27,8 @@ const IDLE_ROOM: usize = 1024;
 const STATE: usize = 8 << 10;
 
 /// The most memory that a stream takes beside the one below, in bytes: records that have come, which grow to their limit by doubling; what
-/// was in two of them; a record to be sent, and the same while it is encrypted.
+/// was in two of them; a record to be sent, and the same while it is encrypted. The handshake has nothing in the two in the middle; what it
+/// sends fits into a record, as chains of certificates have a [limit](LONGEST_CHAIN).
 pub const MOST_MEMORY: usize = MOST_RECORD * 3 / 2 + 2 * MOST_CARRIED + 2 * (MOST_CARRIED + ADDED) + STATE;
 
 /// The alert `illegal_parameter`, not encrypted, which ends a connection (RFC 8446, sections 5.1 and 6).
@@ -47,6 +50,8 @@ pub struct TlsStream<I> {
     /// What was in them, of which the first `taken` bytes were read.
     plain: Vec<u8>,
     taken: usize,
+    /// A record of the client was taken: it speaks TLS.
+    begun: bool,
     /// Records to be sent, of which the first `sent` bytes are.
     outgoing: Vec<u8>,
     sent: usize,
@@ -100,6 +105,7 @@ impl<I: Stream> TlsStream<I> {
             received: Input::new(MOST_RECORD),
             plain: Vec::new(),
             taken: 0,
+            begun: false,
             outgoing: Vec::new(),
             sent: 0,
             ended: false,
@@ -108,9 +114,7 @@ impl<I: Stream> TlsStream<I> {
         };
         match stream.until_open().await {
             Ok(()) => Ok(stream),
-            Err(Error::Tls(_)) if stream.received.bytes().first().is_some_and(u8::is_ascii_uppercase) => {
-                Err(NotAccepted::Unprotected(stream.below))
-            }
+            Err(Error::Tls(_)) if stream.is_unprotected() => Err(NotAccepted::Unprotected(stream.below)),
             Err(error) => {
                 // Who broke the protocol is told how; what the client makes of it is its own affair.
                 if matches!(error, Error::Tls(_)) && stream.send().await.is_ok() {
@@ -119,6 +123,11 @@ impl<I: Stream> TlsStream<I> {
                 Err(NotAccepted::Failed(error))
             }
         }
+    }
+
+    /// Whether the first that came are letters. Nothing was sent then: what there is to be sent is an alert that must not be.
+    fn is_unprotected(&self) -> bool {
+        !self.begun && self.received.bytes().first().is_some_and(u8::is_ascii_uppercase)
     }
 
     /// Reads and answers until the handshake is over.
@@ -219,6 +228,7 @@ impl<I: Stream> TlsStream<I> {
             // Both sides have said their last word, or, which is not offered, it is early data.
             _ => Ok(Step::Waiting { open: true }),
         });
+        self.begun |= discard > 0;
         let _ = self.received.drop_front(discard);
         step.map_err(|error| {
             self.queue_alert();
@@ -226,7 +236,8 @@ impl<I: Stream> TlsStream<I> {
         })
     }
 
-    /// Has the alert sent with which rustls ends the connection. What was received stays where it is: it must not be looked at again.
+    /// Has the alert ready with which rustls ends the connection. rustls gives it out before it looks at anything that was received: so it
+    /// does not matter what is left of that.
     fn queue_alert(&mut self) {
         while self.connection.wants_write() {
             let UnbufferedStatus { state, .. } =
@@ -244,8 +255,22 @@ impl<I: Stream> TlsStream<I> {
         Error::Tls(error)
     }
 
+    /// Sends the last word to a client that broke the protocol, which may show in a write too: what has come is looked at first.
+    async fn tell<T>(&mut self, done: Result<T, Error<I::Error>>) -> Result<T, Error<I::Error>> {
+        if let Err(Error::Tls(_)) = done {
+            self.send().await?;
+        }
+        done
+    }
+
     /// Says a message, when the records before it are sent. How many of its bytes were.
     async fn say(&mut self, message: Message<'_>) -> Result<usize, Error<I::Error>> {
+        let said = self.encrypt(message).await;
+        self.tell(said).await
+    }
+
+    /// As [`say`](Self::say), but leaves the last word unsent where the client broke the protocol.
+    async fn encrypt(&mut self, message: Message<'_>) -> Result<usize, Error<I::Error>> {
         self.send().await?;
         loop {
             match self.step(message)? {
@@ -289,10 +314,7 @@ impl<I: ErrorType> ErrorType for TlsStream<I> {
 impl<I: Stream> Read for TlsStream<I> {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
         let read = self.read_plain(buffer).await;
-        if let Err(Error::Tls(_)) = read {
-            self.send().await?;
-        }
-        read
+        self.tell(read).await
     }
 }
 

@@ -14,6 +14,7 @@ ukvm_tests::tests! {
     a_hello_without_end_is_refused .needs(OPENSSL);
     other_protocols_are_refused .needs(OPENSSL);
     a_changed_record_ends_the_connection .needs(OPENSSL);
+    a_write_tells_of_a_changed_record .needs(OPENSSL);
     changed_hellos_do_no_harm .needs(OPENSSL);
 }
 
@@ -63,6 +64,16 @@ fn plain_http_is_told_apart() {
     for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"POST /"] {
         assert_eq!(raw(bytes), (Err("unprotected".into()), vec![]));
     }
+    // Who has begun with TLS gets an alert, before the server has answered and after it.
+    let letters = b"GET / HTTP/1.1\r\n\r\n";
+    let refused = [&[22, 3, 1, 0, 4, 2, 0, 0, 0][..], letters].concat();
+    let (accepted, got) = raw(&refused);
+    assert!(accepted.as_ref().is_err_and(|error| error.starts_with("TLS failed: ")), "{accepted:?}");
+    assert_eq!(got, alert(AlertDescription::DecodeError));
+    let (accepted, got) = raw(&[&hello()[..], letters].concat());
+    assert!(accepted.as_ref().is_err_and(|error| error.starts_with("TLS failed: ")), "{accepted:?}");
+    // A ServerHello comes first.
+    assert_eq!((got.len() > 1000, &got[..3]), (true, &[22, 3, 3][..]));
 }
 
 fn a_hello_without_end_is_refused() {
@@ -132,6 +143,42 @@ fn a_changed_record_ends_the_connection() {
     let (first, later, write) = results;
     assert!(first.as_ref().is_err_and(|error| error.starts_with("TLS failed: ")), "{first:?}");
     assert_eq!((&first, write.map(|_| 0)), (&later, first.clone()));
+}
+
+fn a_write_tells_of_a_changed_record() {
+    let (here, there) = cable(1 << 16, usize::MAX);
+    let mut client = Client::new(&Arc::new(configuration()), there);
+    let acceptor = acceptor();
+    let server = async {
+        let mut stream = acceptor.accept(here).await.expect("a client of TLS");
+        stream.write_all(b"hello").await.expect("a client that reads");
+        stream.flush().await.expect("a client that reads");
+        let mut buffer = [0; 100];
+        let count = stream.read(&mut buffer).await.expect("a record that is all right");
+        assert_eq!(&buffer[..count], b"ping");
+        let written = stream.write(b"pong").await.map_err(|error| error.to_string());
+        stream.abort();
+        written
+    };
+    let (written, error) = both(server, async {
+        client.open().await.expect("a server of TLS");
+        assert_eq!(client.read(5).await.expect("the first word"), b"hello");
+        // Both at once.
+        let mut bytes = Vec::new();
+        std::io::Write::write_all(&mut client.tls.writer(), b"ping").expect("memory");
+        client.tls.write_tls(&mut bytes).expect("memory");
+        bytes.extend([&[23, 3, 3, 0, 21][..], &noise(5, 21)].concat());
+        client.end.write_all(&bytes).await.expect("room");
+        loop {
+            match client.receive().await {
+                Ok(true) => {}
+                Ok(false) => panic!("an end without an alert"),
+                Err(error) => return error,
+            }
+        }
+    });
+    assert!(written.as_ref().is_err_and(|error| error.starts_with("TLS failed: ")), "{written:?}");
+    assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
 }
 
 fn changed_hellos_do_no_harm() {
