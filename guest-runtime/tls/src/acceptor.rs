@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::sessions::Sessions;
-use crate::stream::TlsStream;
+use crate::sessions::{SESSIONS_MEMORY, Sessions};
+use crate::stream::{MOST_RECORD, TlsStream};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -20,6 +20,14 @@ use ukvm_net_stack::TcpStream;
 
 /// The one protocol that is spoken above (RFC 7301): clients that want others only are refused.
 const PROTOCOL: &[u8] = b"http/1.1";
+
+/// The most that one message of a client becomes while rustls reads it, in bytes. The worst has names of one byte for protocols (RFC 7301):
+/// each takes two bytes of a record, then a vector of 24, which may be there twice while their list grows, and a block of the allocator.
+/// One message at a time is read, and nothing of it is kept so.
+const MESSAGE_MEMORY: usize = MOST_RECORD / 2 * (2 * 24 + 32);
+
+/// The most memory that an acceptor takes for all its streams together, in bytes.
+pub const SHARED_MEMORY: usize = SESSIONS_MEMORY + MESSAGE_MEMORY;
 
 /// Makes TLS of streams, with one identity for all.
 #[derive(Clone, Debug)]

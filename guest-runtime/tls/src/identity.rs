@@ -16,6 +16,10 @@ use x509_cert::der::{Decode, Reader, SliceReader};
 /// 4.6.1.1).
 const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 
+/// The most bytes that all certificates of an identity have together, encoded as DER. Three of them with RSA of 4096 bits have half of it;
+/// with the rest of what the handshake sends, they fit into a record.
+pub const LONGEST_CHAIN: usize = 12 << 10;
+
 /// A server's certificate, with those that lead from it to one that clients trust, and its private key.
 #[derive(Debug)]
 pub struct Identity {
@@ -46,6 +50,8 @@ pub enum IdentityError {
     CertificateEncoding,
     /// The certificate with this number, from 1 on, is none.
     Malformed(usize),
+    /// The certificates have so many bytes together, more than [`LONGEST_CHAIN`].
+    TooLong(usize),
     /// There is no private key in the second one.
     NoKey,
     /// A section of the second one is not encoded as PEM is.
@@ -80,6 +86,10 @@ impl fmt::Display for IdentityError {
             Self::Malformed(number) => {
                 write!(f, "is broken: its certificate number {number} is none; copy it again")
             }
+            Self::TooLong(length) => write!(
+                f,
+                "has certificates of {length} bytes, and {LONGEST_CHAIN} are the most: leave the root out, and what does not lead to it"
+            ),
             Self::NoKey => f.write_str("has no private key in it: it wants PEM, from `-----BEGIN PRIVATE KEY-----` on"),
             Self::Encrypted => {
                 f.write_str("is encrypted, and nobody is here to type its password: decrypt it with `openssl pkey`")
@@ -107,6 +117,10 @@ impl Identity {
         let chain = CertificateDer::pem_slice_iter(certificate)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| IdentityError::CertificateEncoding)?;
+        let length = chain.iter().map(|certificate| certificate.len()).sum();
+        if length > LONGEST_CHAIN {
+            return Err(IdentityError::TooLong(length));
+        }
         let mut valid = None;
         for (number, certificate) in (1..).zip(&chain) {
             let malformed = |_| IdentityError::Malformed(number);

@@ -8,9 +8,9 @@ use spin::Mutex;
 /// How many sessions are kept; a client gets two in each handshake.
 const MOST: usize = 1024;
 
-/// The memory that all of them take, in bytes: each has its ticket twice, of 32 bytes, its keys and names, and what an allocator and two
-/// collections keep for it.
-pub const SESSIONS_MEMORY: usize = MOST * 512;
+/// The memory that all of them take, in bytes: each has its ticket twice, of 32 bytes; its keys, and a server's name of up to 253 bytes, in
+/// a vector that grew to 512; and what an allocator and two collections keep for it.
+pub(crate) const SESSIONS_MEMORY: usize = MOST * 1024;
 
 /// Sessions by the ticket that the client has, each good for once: so many as there is room for, the oldest of which goes.
 ///

@@ -9,7 +9,7 @@ use ukvm_storage::{Device, ReadFailed, Store};
 use ukvm_tests::certificates::{GOOD, Issued, P256};
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::site;
-use ukvm_tls::{Acceptor, Identity, IdentityError, Validity};
+use ukvm_tls::{Acceptor, Identity, IdentityError, LONGEST_CHAIN, Validity};
 
 ukvm_tests::tests! {
     keys_of_all_kinds .needs(OPENSSL);
@@ -79,6 +79,8 @@ fn files_that_are_no_identity() {
     // The second one is cut short within its encoding, and whole as PEM.
     let broken = b"-----BEGIN CERTIFICATE-----\nMIIBszCCAVqgAwIBAgIU\n-----END CERTIFICATE-----\n";
     assert_eq!(of(&[&certificate[..], broken].concat(), &key), IdentityError::Malformed(3));
+    let long = certificate.repeat(LONGEST_CHAIN / 800 + 1);
+    assert!(matches!(of(&long, &key), IdentityError::TooLong(LONGEST_CHAIN..)));
     let none = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     assert_eq!(of(&certificate, none), IdentityError::UnsupportedKey);
     for (name, kind) in
