@@ -48,7 +48,7 @@ type Contents = HashMap<Vec<u8>, Vec<u8>>;
 
 /// How a test disk is opened: with a check of all of it, or without.
 const fn options(check: bool) -> Options {
-    Options { cache: 1 << 20, small: 0, check }
+    Options { cache: 1 << 20, transaction: 4 << 20, small: 0, check }
 }
 
 /// One client, whose keys no other one has.

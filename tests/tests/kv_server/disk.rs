@@ -41,6 +41,11 @@ struct State {
     ended: Vec<usize>,
     random: Random,
     faults: Faults,
+    /// Bytes that were read.
+    read: usize,
+    /// Bytes written since the last flush, and the most that these ever were.
+    unflushed: usize,
+    most_unflushed: usize,
 }
 
 /// The disk. Clones are the same one.
@@ -60,6 +65,9 @@ impl Disk {
             ended: Vec::new(),
             random: Random::new(seed),
             faults: Faults::default(),
+            read: 0,
+            unflushed: 0,
+            most_unflushed: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), flushes }
     }
@@ -82,6 +90,16 @@ impl Disk {
     /// How many events there were so far: the time as this disk knows it.
     pub(crate) fn now(&self) -> usize {
         self.state().log.len()
+    }
+
+    /// How many bytes were read since this was last asked.
+    pub(crate) fn take_read(&self) -> usize {
+        std::mem::take(&mut self.state().read)
+    }
+
+    /// The most bytes that were written between two flushes since this was last asked.
+    pub(crate) fn take_unflushed(&self) -> usize {
+        std::mem::take(&mut self.state().most_unflushed)
     }
 
     /// What a crash of the host at `time` may leave: all that was flushed before, and of the other writes that had begun any sectors.
@@ -144,6 +162,7 @@ impl Device for Disk {
             more => state.faults.read_after = more.map(|others| others - 1),
         }
         buffer.copy_from_slice(&state.image[start..end]);
+        state.read += buffer.len();
         Ok(())
     }
 
@@ -153,6 +172,8 @@ impl Device for Disk {
         let place = {
             let mut state = self.state();
             state.log.push(Event::Write { offset, bytes: bytes.to_vec() });
+            state.unflushed += bytes.len();
+            state.most_unflushed = state.most_unflushed.max(state.unflushed);
             state.log.len() - 1
         };
         self.wait().await;
@@ -175,6 +196,7 @@ impl Device for Disk {
         let mut state = self.state();
         // As on a host: what failed to be flushed is forgotten, and the next flush says nothing of it.
         state.faults.flush.map_or(Ok(()), Err)?;
+        state.unflushed = 0;
         state.log.push(Event::Flushed(ended));
         Ok(())
     }

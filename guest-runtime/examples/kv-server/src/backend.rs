@@ -7,7 +7,7 @@
 //! The database begins at the second page of the disk, behind the [`Superblock`].
 
 use crate::device::{Device, DeviceError};
-use crate::pending::{PAGE, Page, Pending};
+use crate::pending::{PAGE, Page, Pending, Run};
 use crate::superblock::Superblock;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,7 +21,10 @@ use redb::{BackendError, StorageBackend};
 use spin::Mutex;
 
 /// The most pages that one request to the disk writes.
-const RUN: usize = 64;
+const LONGEST_RUN: usize = 64;
+
+/// The most pages that are written side by side: so many are copied for that.
+const WINDOW: usize = 256;
 
 /// Bytes that are read at once where all of the database is.
 const PRELOAD: usize = 1 << 20;
@@ -35,6 +38,8 @@ pub enum Failure {
     Write(DeviceError),
     /// The store needs more room than the disk has.
     Full,
+    /// One transaction would change more than the memory has room for.
+    Large,
     /// What is on the disk is not what was written there.
     Damaged,
 }
@@ -45,6 +50,9 @@ impl fmt::Display for Failure {
             Self::Read(error) => write!(f, "the disk cannot be read: {error}"),
             Self::Write(error) => write!(f, "the disk cannot be written: {error}"),
             Self::Full => f.write_str("the disk is full: delete keys, or use a larger disk"),
+            Self::Large => f.write_str(
+                "the command changes too much at once: name fewer keys, or give the guest more memory",
+            ),
             Self::Damaged => f.write_str("the store is damaged"),
         }
     }
@@ -62,6 +70,8 @@ pub struct Shared<D> {
 #[derive(Debug)]
 struct State {
     pending: Pending,
+    /// The most bytes that may be pending, without those that save which pages are in use.
+    most: usize,
     /// Bytes of the database.
     length: u64,
     /// How many it had at the last sync.
@@ -79,11 +89,12 @@ struct State {
 }
 
 impl<D: Device> Shared<D> {
-    /// A disk, whose database has `length` bytes, or none if that is 0.
+    /// A disk, whose database has `length` bytes, or none if that is 0. A transaction may write `most` bytes.
     #[must_use]
-    pub fn new(device: D, length: u64) -> Arc<Self> {
+    pub fn new(device: D, length: u64, most: usize) -> Arc<Self> {
         let state = State {
             pending: Pending::default(),
+            most,
             length,
             synced_length: length,
             preloaded: Vec::new(),
@@ -162,8 +173,14 @@ impl<D: Device> Shared<D> {
     /// The failure.
     pub async fn settle(&self) -> Result<(), Failure> {
         loop {
-            let Some(runs) = self.state.lock().pending.first(RUN) else { return Ok(()) };
-            self.write(&runs).await.map_err(Failure::Write)?;
+            let mut from = 0;
+            loop {
+                let runs = self.state.lock().pending.first(from, WINDOW, LONGEST_RUN);
+                let Some(runs) = runs else { return Ok(()) };
+                let Some(last) = runs.last() else { break };
+                from = last.end();
+                self.write(&runs).await.map_err(Failure::Write)?;
+            }
             self.device.flush().await.map_err(Failure::Write)?;
             self.state.lock().pending.remove_first();
         }
@@ -188,9 +205,9 @@ impl<D: Device> Shared<D> {
     }
 
     /// Writes all runs of pages side by side.
-    async fn write(&self, runs: &[(u64, Vec<u8>)]) -> Result<(), DeviceError> {
+    async fn write(&self, runs: &[Run]) -> Result<(), DeviceError> {
         let mut writes: Vec<Pin<Box<_>>> =
-            runs.iter().map(|(page, bytes)| Box::pin(self.device.write(page * PAGE as u64, bytes))).collect();
+            runs.iter().map(|run| Box::pin(self.device.write(run.first * PAGE as u64, &run.bytes))).collect();
         let mut outcome = Ok(());
         poll_fn(|context| {
             writes.retain_mut(|write| match write.as_mut().poll(context) {
@@ -244,8 +261,17 @@ impl State {
     fn set_length(&mut self, length: u64) {
         self.length = length;
         if !self.creating {
-            self.pending.write(0, Arc::new(Superblock::page(length)));
+            // This page is always taken: without it the length would be another one.
+            let _ = self.pending.write(0, Arc::new(Superblock::page(length)), usize::MAX);
         }
+    }
+
+    /// Puts a page where it waits for the disk.
+    fn write(&mut self, number: u64, page: Arc<Page>) -> Result<(), Failure> {
+        // Which pages are in use takes 64 KiB for each GiB, and may be written to another place than before.
+        let in_use = usize::try_from(self.length >> 13).unwrap_or(usize::MAX);
+        let most = self.most.saturating_add(in_use) / PAGE;
+        if self.pending.write(number, page, most) { Ok(()) } else { Err(Failure::Large) }
     }
 
     /// The contents of a page.
@@ -346,8 +372,11 @@ impl<D: Device> StorageBackend for Backend<D> {
                 let page = match piece.first_chunk() {
                     Some(whole) => Arc::new(*whole),
                     None => {
-                        let mut page =
-                            if state.creating { [0; PAGE] } else { *state.page(number, device)? };
+                        let mut page = match state.pending.get(number) {
+                            Some(page) => **page,
+                            None if state.creating => [0; PAGE],
+                            None => *state.page(number, device)?,
+                        };
                         page[at..at + piece.len()].copy_from_slice(piece);
                         Arc::new(page)
                     }
@@ -355,7 +384,7 @@ impl<D: Device> StorageBackend for Backend<D> {
                 if number == header {
                     state.header = Some(page.clone());
                 }
-                state.pending.write(number, page);
+                state.write(number, page)?;
                 (rest, number, at) = (behind, number + 1, 0);
             }
             Ok(())

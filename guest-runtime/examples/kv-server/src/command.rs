@@ -41,6 +41,12 @@ impl Command {
         matches!(self, Self::Set(..) | Self::Add(..))
     }
 
+    /// Whether it has removed something, if this is the answer.
+    #[must_use]
+    pub fn deletes(&self, reply: &Reply) -> bool {
+        matches!((self, reply), (Self::Delete(_), Reply::Integer(1..)))
+    }
+
     /// How many keys it may change.
     #[must_use]
     pub fn changes(&self) -> usize {

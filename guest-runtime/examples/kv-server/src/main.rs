@@ -71,7 +71,8 @@ async fn serve(options: net::Options, check: bool) -> Result<(), String> {
     let connections = config.max_connections.unwrap_or(shares.connections).min(shares.connections);
     config.max_connections = Some(connections);
     let stack = Stack::open("service", config).map_err(|error| error.to_string())?;
-    let opening = Options { cache: shares.cache, small: shares.small, check };
+    let opening =
+        Options { cache: shares.cache, transaction: shares.transaction, small: shares.small, check };
     let store = Store::open(DataDisk(disk), opening).await.map_err(|error| error.to_string())?;
     let port = options.port.unwrap_or(PORT);
     let buffers = TcpOptions {

@@ -50,6 +50,8 @@ type Snapshot = ReadOnlyTable<&'static [u8], &'static [u8]>;
 pub struct Options {
     /// Bytes of memory for pages of the database.
     pub cache: usize,
+    /// Bytes of pages that a transaction may change.
+    pub transaction: usize,
     /// A store of at most so many bytes is read at once when it is opened, and checked in full. It takes so much memory for that moment.
     pub small: u64,
     /// Whether larger ones are checked in full, too, page by page, which takes its time.
@@ -125,8 +127,6 @@ pub struct Store<D> {
     behind: Cell<bool>,
     /// How many transactions were done on this store.
     transactions: Cell<u64>,
-    /// Whether a transaction found no room, and nothing was deleted since then.
-    full: Cell<bool>,
     /// The last failure that was not reported.
     unreported: Cell<Option<Failure>>,
 }
@@ -156,9 +156,9 @@ impl<D: Device> Store<D> {
             Superblock::Unknown(version) => return Err(OpenError::Version(version)),
             Superblock::Damaged => return Err(OpenError::Damaged("its first sector is".into())),
         };
-        let shared = Shared::new(device, length);
+        let shared = Shared::new(device, length, options.transaction);
         if length > shared.limit() {
-            return Err(OpenError::Short { needed: length + PAGE as u64, size });
+            return Err(OpenError::Short { needed: length.saturating_add(PAGE as u64), size });
         }
         let store = Self {
             shared,
@@ -167,7 +167,6 @@ impl<D: Device> Store<D> {
             snapshot: RefCell::new(None),
             behind: Cell::new(true),
             transactions: Cell::new(0),
-            full: Cell::new(false),
             unreported: Cell::new(None),
         };
         let is_small = length <= options.small;
@@ -178,6 +177,13 @@ impl<D: Device> Store<D> {
         let opened = store.reopen(checked);
         store.shared.forget_preloaded();
         opened.map_err(|error| store.explain(error))?;
+        if checked && store.save().is_err() {
+            // On a full disk it goes without that.
+            match store.give_up() {
+                Failure::Full => store.reopen(false).map_err(|error| store.explain(error))?,
+                failure => return Err(failure.into()),
+            }
+        }
         if length == 0 {
             store.shared.settle_new().await?;
         }
@@ -193,29 +199,38 @@ impl<D: Device> Store<D> {
         read(snapshot.as_deref()?, command).unwrap_or_default()
     }
 
-    /// Does all of `commands` in their order, in one transaction, and ends when that is durable. An error among the answers says that
-    /// this command did nothing, or if the disk could not be written or read at the end, that nobody knows. Must not be called again before
-    /// it has ended.
+    /// Does all of `commands` in their order, and ends when that is durable: in one transaction, or in several if something stands in the
+    /// way of some of them, or if together they change more than [may be](Options::transaction). An error among the answers says that this
+    /// command did nothing, or if the disk could not be written or read at the end, that nobody knows. Must not be called again before it
+    /// has ended.
     pub async fn transact(&self, commands: &[&Command]) -> Vec<Reply> {
-        let failure = match self.attempt(commands).await {
-            Ok(replies) => return replies,
-            Err(Setback::Undone(failure)) if commands.len() == 1 => failure,
-            Err(Setback::Undone(_)) => {
-                // So that only those fail that need what cannot be read.
-                let mut replies = Vec::with_capacity(commands.len());
-                for command in commands {
-                    let reply = self.attempt(&[command]).await.map(|mut replies| replies.pop());
-                    replies.push(match reply {
-                        Ok(reply) => reply.unwrap_or(Reply::Nil),
-                        Err(Setback::Undone(failure) | Setback::Unknown(failure)) => self.refuse(failure),
-                    });
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut parts = vec![commands];
+        // Of what size a command found no room: larger ones need not try, until something is deleted.
+        let mut full = usize::MAX;
+        while let Some(part) = parts.pop() {
+            match self.attempt(part, full).await {
+                Ok(some) => {
+                    if part.iter().zip(&some).any(|(command, reply)| command.deletes(reply)) {
+                        full = usize::MAX;
+                    }
+                    replies.extend(some);
                 }
-                return replies;
+                Err(Setback::Undone(_)) if part.len() > 1 => {
+                    // So that only those fail that cannot be done.
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(Setback::Undone(failure) | Setback::Unknown(failure)) => {
+                    if let (Failure::Full, [command]) = (failure, part) {
+                        full = full.min(command.size());
+                    }
+                    let reply = self.refuse(failure);
+                    replies.extend(part.iter().map(|_| reply.clone()));
+                }
             }
-            Err(Setback::Unknown(failure)) => failure,
-        };
-        let reply = self.refuse(failure);
-        commands.iter().map(|_| reply.clone()).collect()
+        }
+        replies
     }
 
     /// What has gone wrong since this was last asked: the last of it.
@@ -260,13 +275,14 @@ impl<D: Device> Store<D> {
     }
 
     /// All of it, or nothing.
-    async fn attempt(&self, commands: &[&Command]) -> Result<Vec<Reply>, Setback> {
+    ///
+    /// Commands that write at least `full` bytes are refused.
+    async fn attempt(&self, commands: &[&Command], full: usize) -> Result<Vec<Reply>, Setback> {
         self.prepare().await.map_err(Setback::Unknown)?;
         let before = self.transactions.get();
         let mut replies = Vec::new();
-        while let Err(failure) = self.apply(commands, &mut replies) {
+        while let Err(failure) = self.apply(commands, full, &mut replies) {
             let extends = failure == Failure::Full && self.shared.length() < self.shared.limit();
-            let refuses = failure == Failure::Full && !extends && !self.full.get();
             self.give_up();
             if extends {
                 self.shared.extend();
@@ -276,10 +292,7 @@ impl<D: Device> Store<D> {
                 // It failed when it had been done, and only had to tidy up.
                 break;
             }
-            if refuses {
-                self.full.set(true);
-                self.unreported.set(Some(failure));
-            } else if !extends {
+            if !extends {
                 return Err(Setback::Undone(failure));
             }
         }
@@ -290,17 +303,18 @@ impl<D: Device> Store<D> {
     }
 
     /// Does the commands in a transaction of the database, none of which is on the disk yet.
-    fn apply(&self, commands: &[&Command], replies: &mut Vec<Reply>) -> Result<(), Failure> {
+    fn apply(&self, commands: &[&Command], full: usize, replies: &mut Vec<Reply>) -> Result<(), Failure> {
         replies.clear();
         let database = self.database.borrow();
         let database = database.as_ref().ok_or(Failure::Damaged)?;
-        self.write(database, commands, replies).map_err(|_| self.failure())
+        self.write(database, commands, full, replies).map_err(|_| self.failure())
     }
 
     fn write(
         &self,
         database: &Database,
         commands: &[&Command],
+        full: usize,
         replies: &mut Vec<Reply>,
     ) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
@@ -309,14 +323,13 @@ impl<D: Device> Store<D> {
         {
             let mut table = transaction.open_table(VALUES)?;
             for command in commands {
-                let reply = if self.full.get() && command.grows() {
+                let reply = if command.grows() && command.size() >= full {
                     refusal(Failure::Full)
                 } else {
                     execute(&mut table, command)?
                 };
-                let done = command.writes() && !reply.is_error();
-                grown |= done && command.grows();
-                deleted |= done && !command.grows() && reply != Reply::Integer(0);
+                grown |= command.grows() && !reply.is_error();
+                deleted |= command.deletes(&reply);
                 replies.push(reply);
             }
         }
@@ -331,9 +344,6 @@ impl<D: Device> Store<D> {
         transaction.open_table(TRANSACTIONS)?.insert((), number)?;
         transaction.commit()?;
         self.transactions.set(number);
-        if deleted {
-            self.full.set(false);
-        }
         Ok(())
     }
 
@@ -385,16 +395,22 @@ impl<D: Device> Store<D> {
             Err(TableError::TableDoesNotExist(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        if done.is_none() {
-            let mut transaction = database.begin_write()?;
-            transaction.set_quick_repair(true);
-            transaction.open_table(VALUES)?;
-            transaction.open_table(TRANSACTIONS)?.insert((), 0)?;
-            transaction.commit()?;
-        }
         self.transactions.set(done.unwrap_or(0));
         *self.database.borrow_mut() = Some(database);
         self.behind.set(true);
+        if done.is_none() { self.save() } else { Ok(()) }
+    }
+
+    /// Saves which pages are in use. A database that is new has not done that, nor one that was checked; after a crash all of it would have
+    /// to be read.
+    fn save(&self) -> Result<(), redb::Error> {
+        let database = self.database.borrow();
+        let Some(database) = database.as_ref() else { return Ok(()) };
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        transaction.open_table(VALUES)?;
+        transaction.open_table(TRANSACTIONS)?.insert((), self.transactions.get())?;
+        transaction.commit()?;
         Ok(())
     }
 
@@ -441,7 +457,7 @@ fn is_blank(device: &impl Device) -> Result<bool, DeviceError> {
 /// The answer where something could not be done.
 fn refusal(failure: Failure) -> Reply {
     let kind = match failure {
-        Failure::Full => "OOM",
+        Failure::Full | Failure::Large => "OOM",
         Failure::Write(_) => "MISCONF",
         Failure::Read(_) | Failure::Damaged => "ERR",
     };
