@@ -215,7 +215,25 @@ fn a_disk_that_shrinks_is_an_error_to_the_client() {
         }
         assert!(failed > 0);
         assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
+        // What is written would be lost: nothing is acknowledged, and the file stays as short as it is.
+        for _ in 0..3 {
+            let answer = client.call(&["SET", "new", "1"]);
+            assert!(
+                answer.error().is_some_and(|error| error.starts_with("MISCONF the disk cannot be written: ")),
+                "{answer:?}"
+            );
+        }
+        for number in 0..100 {
+            match client.call(&["GET", &format!("key {number}")]) {
+                Value::Error(_) => {}
+                answer => assert!(answer == Value::Bulk(noise(number + 1, 200_000)), "key {number}"),
+            }
+        }
+        assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
         drop(guest);
+        assert_eq!(fs::metadata(&image).expect("an image").len(), 1 << 20);
+        let text = refused(&image, &[]);
+        assert!(text.contains("and its disk has 1048576: use the disk in the size that it had"), "{text}");
     });
 }
 

@@ -10,7 +10,8 @@ use vm_memory::VolatileSlice;
 /// Offsets and lengths are bytes, multiples of [`block_size`](Self::block_size) and inside
 /// [`capacity`](Self::capacity). The guest may change the memory while it is read, and read it while it is written.
 ///
-/// [`read_now`](Self::read_now) is called on the vCPU's thread and must not wait; the others are called on the
+/// [`read_now`](Self::read_now) and [`before_direct_write`](Self::before_direct_write) are called on the vCPU's thread and must not wait; the
+/// others are called on the
 /// [`Worker`](super::Worker), one at a time for all disks of a VM, and may take as long as they need.
 pub trait BlockBackend: fmt::Debug + Send + Sync {
     /// Its size in bytes: a multiple of the block size, at least one block, below 2^63. Stays as it is.
@@ -32,6 +33,15 @@ pub trait BlockBackend: fmt::Debug + Send + Sync {
     /// many bytes. Others go through [`read`](Self::read) and [`write`](Self::write).
     fn direct(&self) -> Option<(BorrowedFd<'_>, usize)> {
         None
+    }
+
+    /// Checks, before a write goes to the [direct](Self::direct) file, that it may; on the vCPU's thread.
+    ///
+    /// # Errors
+    ///
+    /// Why [`write`](Self::write) would fail.
+    fn before_direct_write(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Reads as many of the first bytes as are there without waiting; [`read`](Self::read) then gets the rest.

@@ -315,7 +315,7 @@ fn after_a_failed_flush_none_succeeds() {
 }
 
 #[test]
-fn a_file_that_shrinks_is_an_error_of_the_read() {
+fn a_file_that_shrinks_is_an_error_of_reads_and_writes() {
     let image = Image::new("shrinks", 64 << 10);
     let memory = in_memory(64 << 10);
     for (block, file) in [
@@ -328,6 +328,17 @@ fn a_file_that_shrinks_is_an_error_of_the_read() {
         rig.submit(Opcode::BlockRead, 1, buffer, 0);
         assert_eq!(rig.completions(1), [(1, Err(Status::Io))]);
         assert_eq!(rig.device.counters().errors, 1);
+        // A write does not make it longer again, as if nothing had been lost.
+        for offset in [0, 8192] {
+            rig.submit(Opcode::BlockWrite, 2, buffer, offset);
+            assert_eq!(rig.completions(1), [(2, Err(Status::Io))]);
+            rig.submit_length(Opcode::BlockWriteZeroes, 3, rig.buffer(0, 0), 8192, offset);
+            assert_eq!(rig.completions(1), [(3, Err(Status::Io))]);
+        }
+        assert_eq!(file.metadata().unwrap().len(), 4096);
+        file.set_len(64 << 10).unwrap();
+        rig.submit(Opcode::BlockWrite, 4, buffer, 8192);
+        assert_eq!(rig.completions(1), [(4, Ok(8192))]);
     }
 }
 

@@ -131,15 +131,18 @@ fn a_flush_that_waits_fails_after_one_that_failed() {
 }
 
 #[test]
-fn a_file_that_shrinks_is_an_error_of_the_read() {
+fn a_file_that_shrinks_is_an_error_of_reads_and_writes() {
     for fallback in [false, true] {
         let image = Image::new(&format!("direct-shrinks-{fallback}"), 64 << 10);
-        let mut rig = open(&image, true, fallback);
+        let mut rig = open(&image, false, fallback);
         File::options().write(true).open(&image.0).unwrap().set_len(4096).unwrap();
-        for (user_data, offset) in [(1, 0), (2, 8192)] {
-            rig.submit(Opcode::BlockRead, user_data, rig.buffer(0, 8192), offset);
-            assert_eq!(rig.completions(1), [(user_data, Err(Status::Io))]);
+        for opcode in [Opcode::BlockRead, Opcode::BlockWrite] {
+            for (user_data, offset) in [(1, 0), (2, 8192)] {
+                rig.submit(opcode, user_data, rig.buffer(0, 8192), offset);
+                assert_eq!(rig.completions(1), [(user_data, Err(Status::Io))]);
+            }
         }
+        assert_eq!(std::fs::metadata(&image.0).unwrap().len(), 4096);
     }
 }
 

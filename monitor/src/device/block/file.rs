@@ -152,6 +152,15 @@ impl FileBackend {
             .map(drop)
     }
 
+    /// Checks before a write that the file is as long as it was. What is written behind the end of one that was cut would make it longer
+    /// again, with a hole where the guest's bytes were: they would be lost, and nobody told.
+    fn check_length(&self) -> io::Result<()> {
+        if self.kind != Kind::Device && self.file.metadata()?.len() < self.capacity {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was"));
+        }
+        Ok(())
+    }
+
     /// Writes zeroes one by one, for a file system that can't make any by itself.
     fn write_zero_bytes(&self, offset: u64, length: u64) -> io::Result<()> {
         let any = Alignment { memory: 1, offset: 1 };
@@ -209,6 +218,7 @@ impl BlockBackend for FileBackend {
     }
 
     fn write(&self, from: &VolatileSlice<'_>, offset: u64) -> io::Result<()> {
+        self.check_length()?;
         match &self.direct {
             Some(direct) => direct.write(from, |piece, done| write_all(self.fd(), piece, offset + done)),
             None => write_all(self.fd(), from, offset),
@@ -226,7 +236,13 @@ impl BlockBackend for FileBackend {
         }
     }
 
+    fn before_direct_write(&self) -> io::Result<()> {
+        // Of a remote file the length may not be known without waiting.
+        if self.kind == Kind::Remote { Ok(()) } else { self.check_length() }
+    }
+
     fn write_zeroes(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.check_length()?;
         let result = match self.kind {
             Kind::Device => self.device_range(BLKZEROOUT, offset, length),
             // First the way that keeps the space reserved.

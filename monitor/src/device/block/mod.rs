@@ -174,6 +174,11 @@ impl Block {
                     Err(error) => Step::Ended(Err(error)),
                 }
             }
+            // Only what goes through the io_uring: the worker's writes check it themselves.
+            Work::Write { .. } if self.uring.is_some() => match self.backend.before_direct_write() {
+                Ok(()) => Step::Left(work),
+                Err(error) => Step::Ended(Err(error)),
+            },
             work => Step::Left(work),
         }
     }
