@@ -17,6 +17,20 @@ enum Event {
     Flushed(Vec<usize>),
 }
 
+/// Which flushes a disk carries out; it says that it has in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushes {
+    /// Each.
+    All,
+    /// None.
+    Never,
+    /// Those of the database's header: not those before it, of the pages that it names.
+    Headers,
+}
+
+/// Where the pages of the database begin that its header names.
+const BEHIND_HEADER: usize = 8192;
+
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
@@ -30,6 +44,8 @@ pub(crate) struct Faults {
     pub(crate) flush: Option<DeviceError>,
     /// Everything behind this byte, as on a disk that shrank.
     pub(crate) behind: Option<usize>,
+    /// One in so many writes and flushes, by chance.
+    pub(crate) one_in: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -41,6 +57,9 @@ struct State {
     ended: Vec<usize>,
     random: Random,
     faults: Faults,
+    flushes: Flushes,
+    /// Whether something behind the header was written since the last flush.
+    named: bool,
     /// Bytes that were read.
     read: usize,
     /// Bytes written since the last flush, and the most that these ever were.
@@ -52,12 +71,11 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     state: Arc<Mutex<State>>,
-    flushes: bool,
 }
 
 impl Disk {
-    /// A disk that holds `image`. If it does not flush, it says so all the same.
-    pub(crate) fn new(image: Vec<u8>, seed: u64, flushes: bool) -> Self {
+    /// A disk that holds `image`.
+    pub(crate) fn new(image: Vec<u8>, seed: u64) -> Self {
         let state = State {
             base: image.clone(),
             image,
@@ -65,21 +83,28 @@ impl Disk {
             ended: Vec::new(),
             random: Random::new(seed),
             faults: Faults::default(),
+            flushes: Flushes::All,
+            named: false,
             read: 0,
             unflushed: 0,
             most_unflushed: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), flushes }
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// A sound one that holds `image`.
     pub(crate) fn with(image: Vec<u8>) -> Self {
-        Self::new(image, 1, true)
+        Self::new(image, 1)
     }
 
     /// Lets it fail from now on, or no longer.
     pub(crate) fn fail(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// Says which flushes it carries out from now on.
+    pub(crate) fn flushes(&self, flushes: Flushes) {
+        self.state().flushes = flushes;
     }
 
     /// What is on it.
@@ -140,6 +165,16 @@ impl Disk {
     }
 }
 
+impl State {
+    /// Fails by chance.
+    fn chance(&mut self) -> Result<(), DeviceError> {
+        match self.faults.one_in {
+            Some(others) if self.random.below(others) == 0 => Err(DeviceError::Failed),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Device for Disk {
     fn size(&self) -> u64 {
         self.state().base.len() as u64
@@ -172,6 +207,7 @@ impl Device for Disk {
         let place = {
             let mut state = self.state();
             state.log.push(Event::Write { offset, bytes: bytes.to_vec() });
+            state.named |= offset + bytes.len() > BEHIND_HEADER;
             state.unflushed += bytes.len();
             state.most_unflushed = state.most_unflushed.max(state.unflushed);
             state.log.len() - 1
@@ -182,20 +218,26 @@ impl Device for Disk {
             return Err(DeviceError::Failed);
         }
         state.faults.write.map_or(Ok(()), Err)?;
+        state.chance()?;
         state.image[offset..offset + bytes.len()].copy_from_slice(bytes);
         state.ended.push(place);
         Ok(())
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
-        if !self.flushes {
-            return Ok(());
-        }
-        let ended = std::mem::take(&mut self.state().ended);
+        let ended = {
+            let mut state = self.state();
+            let named = std::mem::take(&mut state.named);
+            if state.flushes == Flushes::Never || (state.flushes == Flushes::Headers && named) {
+                return Ok(());
+            }
+            std::mem::take(&mut state.ended)
+        };
         self.wait().await;
         let mut state = self.state();
         // As on a host: what failed to be flushed is forgotten, and the next flush says nothing of it.
         state.faults.flush.map_or(Ok(()), Err)?;
+        state.chance()?;
         state.unflushed = 0;
         state.log.push(Event::Flushed(ended));
         Ok(())

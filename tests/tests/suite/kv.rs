@@ -25,6 +25,7 @@ ukvm_tests::tests! {
     acknowledged_writes_outlive_a_loss_of_power .needs(&[Need::Network]);
     a_large_store_is_there_at_once_after_a_kill .needs(&[Need::Network]) .not_in_rig("it writes 200 MiB");
     more_memory_than_there_is_is_not_asked_for .needs(&[Need::Network]);
+    small_values_beside_large_ones_take_no_more_memory .needs(&[Need::Network]) .not_in_rig("it writes 200 MiB");
 }
 
 /// What `redis-cli` says to a command, without the last line break.
@@ -149,6 +150,9 @@ fn commands_get_their_answers() {
         assert!(client.call(&["CONFIG", "SET", "save", ""]).error().is_some());
         let long = "k".repeat(1025);
         assert_eq!(client.call(&["GET", &long]).error(), Some("ERR the key is longer than 1024 bytes"));
+        let many: Vec<&str> = std::iter::once("EXISTS").chain(["n"; 129]).collect();
+        assert_eq!(client.call(&many[..129]), Value::Integer(128));
+        assert_eq!(client.call(&many).error(), Some("ERR EXISTS takes up to 128 keys"));
         assert_eq!(client.call(&["QUIT"]), Value::ok());
         assert_eq!(client.answer(), None);
         // As people type it.
@@ -230,6 +234,14 @@ fn broken_requests_end_the_connection() {
             assert!(answer.error().is_some_and(|text| text.starts_with(error)), "{answer:?}");
             assert_eq!(client.answer(), None, "{error}");
         }
+        // A web page has a browser send this: what is behind the header is not done.
+        for header in ["POST / HTTP/1.1\r\n", "hOst: 10.0.0.2:6379\r\n"] {
+            let mut client = Client::new();
+            let _ = client.send(format!("PING\r\n{header}\r\nSET stolen 1\r\n").as_bytes());
+            assert_eq!(client.answer(), Some(Value::Simple("PONG".into())));
+            assert_eq!(client.answer(), None, "{header}");
+        }
+        assert_eq!(Client::new().call(&["GET", "stolen"]), Value::Nil);
         // Empty requests ask for nothing.
         let mut client = Client::new();
         assert!(client.send(b"*0\r\n*-1\r\n\r\nPING\r\n"));
@@ -468,6 +480,45 @@ fn more_memory_than_there_is_is_not_asked_for() {
             assert!(tries < 100, "there is no memory for a long value any more");
             std::thread::sleep(Duration::from_millis(100));
         }
+        let _ = end(guest);
+    });
+}
+
+fn small_values_beside_large_ones_take_no_more_memory() {
+    in_namespace(|| {
+        tap();
+        let directory = files::directory();
+        let image = files::sparse(directory.path(), "a.img", 256 << 20);
+        let guest = start(redis::run(&image).option("--mem", "32M"));
+        let mut client = Client::new();
+        // In their order, so that a leaf of the tree has one small value and the large one behind it.
+        for number in 0..40 {
+            assert_eq!(client.call(&["SET", &format!("key {number:02} a"), "0"]), Value::ok());
+        }
+        for number in 0..40 {
+            let key = format!("key {number:02} b");
+            assert_eq!(client.call(&[b"SET", key.as_bytes(), &noise(number + 1, 1 << 20)]), Value::ok());
+        }
+        // All of these leaves are written anew, in one pipeline: 80 MiB.
+        for round in 1..3 {
+            let pipeline: Vec<u8> =
+                (0..40).flat_map(|number| encode(&["INCR", &format!("key {number:02} a")])).collect();
+            assert!(client.send(&pipeline));
+            for number in 0..40 {
+                assert_eq!(client.answer(), Some(Value::Integer(round)), "{number}");
+            }
+        }
+        // What one command would change beyond that is refused.
+        let keys: Vec<String> = (0..40).map(|number| format!("key {number:02} a")).collect();
+        let all: Vec<&str> = std::iter::once("DEL").chain(keys.iter().map(String::as_str)).collect();
+        let answer = client.call(&all);
+        assert!(
+            answer.error().is_some_and(|error| error.starts_with("OOM the command changes too much at once")),
+            "{answer:?}"
+        );
+        assert_eq!(client.call(&["DBSIZE"]), Value::Integer(80));
+        assert_eq!(client.call(&all[..2]), Value::Integer(1));
+        assert!(client.call(&["GET", "key 39 b"]) == Value::Bulk(noise(40, 1 << 20)));
         let _ = end(guest);
     });
 }

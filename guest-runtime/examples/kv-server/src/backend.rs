@@ -84,6 +84,8 @@ struct State {
     header: Option<Arc<Page>>,
     /// Which of the [`Backend`]s may do anything: the last one.
     generation: u64,
+    /// How often the disk was read.
+    reads: u64,
     /// Why the last call failed.
     failure: Option<Failure>,
 }
@@ -101,6 +103,7 @@ impl<D: Device> Shared<D> {
             creating: length == 0,
             header: None,
             generation: 0,
+            reads: 0,
             failure: None,
         };
         Arc::new(Self { device, state: Mutex::new(state) })
@@ -126,6 +129,11 @@ impl<D: Device> Shared<D> {
         state.pending.discard_open();
         state.length = state.synced_length;
         Backend { shared: self.clone(), generation: state.generation }
+    }
+
+    /// How often the disk was read for the database, so far.
+    pub fn reads(&self) -> u64 {
+        self.state.lock().reads
     }
 
     /// Why the last call of the database failed, if one did since its file was given out.
@@ -293,14 +301,17 @@ impl State {
     }
 
     /// Reads whole pages of which none is pending.
-    fn read<D: Device>(&self, first: u64, out: &mut [u8], device: &D) -> Result<(), Failure> {
+    fn read<D: Device>(&mut self, first: u64, out: &mut [u8], device: &D) -> Result<(), Failure> {
         let preloaded = usize::try_from(first - 1).ok().and_then(|page| {
             let start = page.checked_mul(PAGE)?;
             self.preloaded.get(start..start.checked_add(out.len())?)
         });
         match preloaded {
             Some(bytes) => out.copy_from_slice(bytes),
-            None => device.read_blocking(first * PAGE as u64, out).map_err(Failure::Read)?,
+            None => {
+                self.reads += 1;
+                device.read_blocking(first * PAGE as u64, out).map_err(Failure::Read)?;
+            }
         }
         Ok(())
     }

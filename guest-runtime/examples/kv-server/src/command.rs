@@ -11,6 +11,9 @@ use core::fmt::Write;
 /// The longest key in bytes. Longer ones would make the inner pages of the tree large.
 pub const LONGEST_KEY: usize = 1024;
 
+/// The most keys that one request may look for: to find each may take some reads from the disk, and the whole guest waits for these.
+pub const MOST_SOUGHT: usize = 128;
+
 /// What concerns the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -79,6 +82,8 @@ pub enum Action {
     Answer(Reply),
     /// Answer, and end the connection.
     Quit(Reply),
+    /// End the connection without an answer.
+    Close,
 }
 
 /// Makes out what the arguments of a request, at least one, ask for.
@@ -89,6 +94,10 @@ pub fn interpret(mut arguments: Vec<Vec<u8>>) -> Action {
     }
     let name = arguments.remove(0);
     let lower = name.to_ascii_lowercase();
+    // The beginning of an HTTP request: a web page has a browser send it, to have the lines behind it done. Redis ends these, too.
+    if matches!(lower.as_slice(), b"post" | b"host:") {
+        return Action::Close;
+    }
     match action(&lower, &name, arguments) {
         Ok(action) => action,
         Err(reply) => Action::Answer(reply),
@@ -101,6 +110,9 @@ fn action(lower: &[u8], name: &[u8], arguments: Vec<Vec<u8>>) -> Result<Action, 
         b"get" => Command::Get(key(one(arguments).ok_or_else(arity)?)?),
         b"set" => set(arguments)?,
         b"del" if !arguments.is_empty() => Command::Delete(keys(arguments)?),
+        b"exists" if arguments.len() > MOST_SOUGHT => {
+            return Err(Reply::error(format!("ERR EXISTS takes up to {MOST_SOUGHT} keys")));
+        }
         b"exists" if !arguments.is_empty() => Command::Exists(keys(arguments)?),
         b"incr" => Command::Add(key(one(arguments).ok_or_else(arity)?)?, 1),
         b"decr" => Command::Add(key(one(arguments).ok_or_else(arity)?)?, -1),

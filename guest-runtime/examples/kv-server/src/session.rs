@@ -10,6 +10,8 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 
@@ -18,6 +20,12 @@ pub const SHORT: usize = 16 << 10;
 
 /// The most requests that are looked at together.
 const PIPELINE: usize = 128;
+
+/// Bytes that a request and its answer take beside their contents, about.
+const OVERHEAD: usize = 128;
+
+/// After so many reads from the disk no further request is looked at for now, as the whole guest waits for them.
+const MOST_READS: u64 = 16;
 
 /// Bytes that are read, or written, at once.
 const PIECE: usize = 16 << 10;
@@ -100,7 +108,14 @@ impl<D: Device, T: Timer> Service<D, T> {
         let mut run = Run::default();
         let mut used = 0;
         match self.timer.within(self.patience, self.complete(stream, input, &mut memory)).await? {
-            Ok(()) => used = self.take(input, &mut run, &mut memory),
+            Ok(()) => {
+                let reads = self.store.reads();
+                used = self.take(input, &mut run, &mut memory);
+                if self.store.reads() != reads {
+                    // All others have waited for that.
+                    yield_now().await;
+                }
+            }
             Err(End::Gone) => return None,
             Err(End::Refused(reply)) => run.end_with(reply),
         }
@@ -141,7 +156,9 @@ impl<D: Device, T: Timer> Service<D, T> {
     /// Takes requests into the run, as far as they can be answered together. How many bytes they have.
     fn take(&self, input: &[u8], run: &mut Run, memory: &mut Grant<'_>) -> usize {
         let mut at = 0;
-        while !run.quits && run.steps.len() < PIPELINE && run.size <= SHORT && at <= SHORT {
+        let reads = self.store.reads();
+        let goes_on = |run: &Run| !run.quits && run.steps.len() < PIPELINE && run.size <= SHORT;
+        while goes_on(run) && at <= SHORT && self.store.reads() < reads + MOST_READS {
             match request::parse(&input[at..]) {
                 Ok(Parsed::Request { arguments, length }) => {
                     if !arguments.is_empty() && !self.add(interpret(arguments), run, memory) {
@@ -161,12 +178,13 @@ impl<D: Device, T: Timer> Service<D, T> {
         match action {
             Action::Answer(reply) => run.steps.push(Step::Done(reply)),
             Action::Quit(reply) => run.end_with(reply),
+            Action::Close => run.quits = true,
             Action::Ask(command) if command.writes() => run.ask(command),
             // It must see what was written before it.
             Action::Ask(_) if !run.commands.is_empty() => return false,
             Action::Ask(command) => match self.store.query(&command) {
                 Some(reply) => {
-                    run.size += reply.size();
+                    run.size += reply.size() + OVERHEAD;
                     run.steps.push(Step::Done(if memory.covers(&reply) { reply } else { busy() }));
                 }
                 None => run.ask(command),
@@ -209,6 +227,20 @@ impl<D: Device, T: Timer> Service<D, T> {
     }
 }
 
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Why there will be no whole request.
 enum End {
     /// The client has gone.
@@ -242,7 +274,7 @@ impl Run {
     }
 
     fn ask(&mut self, command: Command) {
-        self.size += command.size();
+        self.size += command.size() + OVERHEAD;
         self.steps.push(Step::Asked);
         self.commands.push(command);
     }

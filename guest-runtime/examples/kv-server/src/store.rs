@@ -233,6 +233,11 @@ impl<D: Device> Store<D> {
         replies
     }
 
+    /// How often the disk was read, so far.
+    pub fn reads(&self) -> u64 {
+        self.shared.reads()
+    }
+
     /// What has gone wrong since this was last asked: the last of it.
     pub fn take_failure(&self) -> Option<Failure> {
         self.unreported.take()
