@@ -13,7 +13,7 @@
 //! 5. [`doorbell`]: the one I/O port that makes the monitor look, and ends the guest.
 //! 6. [`clock`]: the page from which the guest reads the time without an exit.
 //! 7. [`exit_status`]: how it all ended, as the process that ran the guest reports it.
-//! 8. [`test`]: how a program tells which tests are in it.
+//! 8. [`mod@test`]: how a program tells which tests are in it.
 //!
 //! # Evolution
 //!
