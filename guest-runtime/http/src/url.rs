@@ -1,14 +1,12 @@
 //! Where a client is to go: URLs (RFC 3986) as far as plain HTTP knows them.
 
+use crate::HTTP_PORT;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::Ipv6Addr;
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr, UriStr};
 use percent_encoding::{AsciiSet, percent_encode};
-
-/// The port of HTTP.
-const PORT: u16 = 80;
 
 /// What people and servers write into URLs though it has to be percent-encoded there: as all other programs do, so that it is done
 /// for them. What is not ASCII is encoded as well; control characters never are, as nobody means them.
@@ -131,7 +129,7 @@ impl Url {
             _ => return Err(UrlError::Host),
         };
         let port = match authority.port() {
-            None | Some("") => PORT,
+            None | Some("") => HTTP_PORT,
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?,
         };
         let mut target = String::from(if uri.path_str().is_empty() { "/" } else { uri.path_str() });
@@ -181,7 +179,7 @@ impl Url {
             true => write!(to, "[{}]", self.host)?,
             false => to.write_str(&self.host)?,
         }
-        if self.port == PORT { Ok(()) } else { write!(to, ":{}", self.port) }
+        if self.port == HTTP_PORT { Ok(()) } else { write!(to, ":{}", self.port) }
     }
 }
 
