@@ -118,7 +118,7 @@ impl<I: Stream> TlsStream<I> {
             Err(error) => {
                 // Who broke the protocol is told how; what the client makes of it is its own affair.
                 if matches!(error, Error::Tls(_)) && stream.send().await.is_ok() {
-                    stream.below.close().await;
+                    stream.into_below().close().await;
                 }
                 Err(NotAccepted::Failed(error))
             }
@@ -159,6 +159,11 @@ impl<I: Stream> TlsStream<I> {
         self.outgoing.clear();
         self.sent = 0;
         Ok(())
+    }
+
+    /// The stream below, without the memory of this one: it may take its time to end.
+    fn into_below(self) -> I {
+        self.below
     }
 
     /// Waits for more records.
@@ -340,7 +345,7 @@ impl<I: Stream> Stream for TlsStream<I> {
     }
 
     async fn close(self) {
-        self.below.close().await;
+        self.into_below().close().await;
     }
 
     fn abort(self) {
