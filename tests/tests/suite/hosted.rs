@@ -76,7 +76,7 @@ fn options_and_errors_are_those_of_the_monitor() {
     let _ = Run::hosted("hello").option("--net", "tap0").finish().refuses(78, &["--net", "none"]);
     let _ = Run::hosted("hello").options(["--no-such-option"]).finish().refuses(64, &["--no-such-option"]);
     let _ = Run::hosted("echo").finish().refuses(78, &["--net"]);
-    let _ = Run::hosted("hello").option("--mem", "1000T").finish().refuses(78, &["--mem"]);
+    let _ = Run::hosted("hello").option("--mem", "100000G").finish().refuses(78, &["--mem"]);
     let directory = files::directory();
     let report = directory.path().join("report.json");
     let _ = Run::hosted("hello").option("--report", &report).args(["3"]).finish().status(3).quietly();
