@@ -206,8 +206,10 @@ fn a_disk_that_shrinks_is_an_error_to_the_client() {
         let mut failed = 0;
         for number in 0..100 {
             match client.call(&["GET", &format!("key {number}")]) {
+                // Once a read has failed the database is opened anew, for which it would have to write.
                 Value::Error(error) => {
-                    assert!(error.starts_with("ERR "), "{error}");
+                    let kind = error.starts_with("ERR ") || error.starts_with("MISCONF ");
+                    assert!(kind, "{error}");
                     failed += 1;
                 }
                 answer => assert!(answer == Value::Bulk(noise(number + 1, 200_000)), "key {number}"),
