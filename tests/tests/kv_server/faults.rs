@@ -100,6 +100,15 @@ fn what_cannot_be_read_fails_alone() {
     let there = keys.iter().filter(|key| get(&store, key) == bulk(&value)).count();
     assert!((5..40).contains(&there), "{there}");
     disk.fail(Faults::default());
+    assert_eq!(get(&store, "key 39"), bulk(&value));
+    // Where nothing can be written, a read that fails is no end of the others.
+    for _ in 0..3 {
+        disk.fail(Faults { read_after: Some(0), write: Some(DeviceError::Failed), ..Faults::default() });
+        let failed = keys.iter().filter(|key| get(&store, key) != bulk(&value)).count();
+        assert_eq!(failed, 0);
+        assert!(refuses(&set(&store, "new", b"0"), "MISCONF "));
+    }
+    disk.fail(Faults::default());
     assert_eq!(set(&store, "new", b"1"), Reply::OK);
 }
 

@@ -194,6 +194,11 @@ impl<D: Device> Shared<D> {
         }
     }
 
+    /// Forgets what waits for the disk, where none of it is of a transaction: the disk then holds what a crash might have left.
+    pub fn forget_pending(&self) {
+        self.state.lock().pending = Pending::default();
+    }
+
     /// As [`settle`](Self::settle), for a new database. Only when all of it is durable does the superblock say that it is there.
     ///
     /// # Errors

@@ -125,6 +125,8 @@ pub struct Store<D> {
     snapshot: RefCell<Option<Box<Snapshot>>>,
     /// Whether the snapshot is not that of the last transaction.
     behind: Cell<bool>,
+    /// Whether a transaction may wait for the disk. What waits otherwise was only written to open the database.
+    waits: Cell<bool>,
     /// How many transactions were done on this store.
     transactions: Cell<u64>,
     /// The last failure that was not reported.
@@ -166,6 +168,7 @@ impl<D: Device> Store<D> {
             database: RefCell::new(None),
             snapshot: RefCell::new(None),
             behind: Cell::new(true),
+            waits: Cell::new(false),
             transactions: Cell::new(0),
             unreported: Cell::new(None),
         };
@@ -263,18 +266,30 @@ impl<D: Device> Store<D> {
         self.shared.settle().await
     }
 
-    /// Brings to an end what a failure has left undone.
-    async fn prepare(&self) -> Result<(), Failure> {
-        self.shared.settle().await?;
+    /// Brings to an end what a failure has left undone. To read, a disk need not be written, unless a transaction waits for it.
+    async fn prepare(&self, writes: bool) -> Result<(), Failure> {
+        match self.shared.settle().await {
+            Ok(()) => self.waits.set(false),
+            Err(_) if !writes && !self.waits.get() => {
+                if self.shared.failure().is_some() {
+                    self.give_up();
+                    // The next opening writes it again.
+                    self.shared.forget_pending();
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
         if self.shared.failure().is_some() {
             self.give_up();
         }
         if self.database.borrow().is_none() {
             self.reopen(false).map_err(|_| self.failure())?;
-            self.shared.settle().await?;
         }
         if self.behind.get() {
             self.publish().map_err(|_| self.give_up())?;
+        }
+        if writes {
+            self.shared.settle().await?;
         }
         Ok(())
     }
@@ -283,7 +298,9 @@ impl<D: Device> Store<D> {
     ///
     /// Commands that write at least `full` bytes are refused.
     async fn attempt(&self, commands: &[&Command], full: usize) -> Result<Vec<Reply>, Setback> {
-        self.prepare().await.map_err(Setback::Unknown)?;
+        let writes = commands.iter().any(|command| command.writes());
+        self.prepare(writes).await.map_err(Setback::Unknown)?;
+        self.waits.set(self.waits.get() || writes);
         let before = self.transactions.get();
         let mut replies = Vec::new();
         while let Err(failure) = self.apply(commands, full, &mut replies) {
@@ -292,7 +309,7 @@ impl<D: Device> Store<D> {
             if extends {
                 self.shared.extend();
             }
-            self.prepare().await.map_err(Setback::Unknown)?;
+            self.prepare(writes).await.map_err(Setback::Unknown)?;
             if self.transactions.get() != before {
                 // It failed when it had been done, and only had to tidy up.
                 break;
@@ -301,8 +318,12 @@ impl<D: Device> Store<D> {
                 return Err(Setback::Undone(failure));
             }
         }
+        if !writes {
+            return Ok(replies);
+        }
         self.behind.set(true);
         self.shared.settle().await.map_err(Setback::Unknown)?;
+        self.waits.set(false);
         self.publish().map_err(|_| Setback::Unknown(self.give_up()))?;
         Ok(replies)
     }
