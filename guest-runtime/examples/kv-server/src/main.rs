@@ -83,11 +83,17 @@ async fn serve(options: net::Options, check: bool) -> Result<(), String> {
         ..TcpOptions::default()
     };
     let listener = stack.listen(port, buffers).map_err(|error| error.to_string())?;
+    let (store, writer) = (Rc::new(store), Rc::new(Writer::default()));
+    // Before anybody can know that it serves: an end that is asked for from then on is one in order.
+    let closer = writer.clone();
+    drop(task::spawn(async move {
+        shutdown::requested().await;
+        closer.close();
+    }));
     drop(task::spawn(async move {
         let say = |address| println!("{NAME}: at {address} port {port}, up to {connections} connections");
         stack.for_each_address(say).await;
     }));
-    let (store, writer) = (Rc::new(store), Rc::new(Writer::default()));
     drop(task::spawn(accept(
         listener,
         Service {
@@ -98,11 +104,6 @@ async fn serve(options: net::Options, check: bool) -> Result<(), String> {
             patience: PATIENCE,
         },
     )));
-    let closer = writer.clone();
-    drop(task::spawn(async move {
-        shutdown::requested().await;
-        closer.close();
-    }));
     let notices = Notices::new();
     writer.run(&store, |failure| notices.say(format_args!("{NAME}: {failure}"))).await;
     store.close().await.map_err(|error| error.to_string())
