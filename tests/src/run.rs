@@ -58,7 +58,12 @@ impl Run {
     #[must_use]
     pub fn hosted(name: &str) -> Self {
         let valgrind = program("valgrind").unwrap_or_else(|| panic!("valgrind is not installed"));
-        let options = ["--quiet".into(), "--error-exitcode=99".into(), hosted(name).into_os_string()];
+        let mut options: Vec<OsString> = vec!["--quiet".into(), "--error-exitcode=99".into()];
+        if name == "https" {
+            // It takes what ring's assembly code keeps beside its stack for values that nobody has written.
+            options.push("--undef-value-errors=no".into());
+        }
+        options.push(hosted(name).into());
         Self::bare().monitor(&valgrind).options(options)
     }
 
