@@ -18,7 +18,7 @@ const SLOWNESS: u32 = 20;
 /// The memory of the machine in MiB: a hundred guests run in it at once.
 const MEMORY: &str = "4096";
 /// How long the machine may live, in seconds.
-const TIME: &str = "2400";
+const TIME: &str = "3000";
 /// The exit status of a rig whose machine did not start, or stopped before the command ended.
 const LOST: i32 = 125;
 /// How many machines there may be one after the other.

@@ -22,13 +22,13 @@ ukvm_tests::tests! {
     gnutls_resumes .needs(GNUTLS);
     keys_of_all_kinds .needs(CURL) .not_in_rig(SLOW);
     a_large_file_arrives_whole .needs(CURL) .not_in_rig(SLOW);
-    older_protocols_and_plain_http_are_refused .needs(CURL);
-    half_handshakes_time_out .needs(CURL);
+    older_protocols_and_plain_http_are_refused .needs(CURL) .not_in_rig(SLOW);
+    half_handshakes_time_out .needs(CURL) .not_in_rig(SLOW);
     no_connection_leaves_anything_behind .needs(CURL) .alone() .not_in_rig(SLOW);
-    identities_that_are_none_end_the_start .needs(CURL);
-    the_key_is_no_page .needs(CURL);
-    an_expired_certificate_is_served_with_a_warning .needs(CURL);
-    a_download_ends_before_the_guest_does .needs(CURL);
+    identities_that_are_none_end_the_start .needs(CURL) .not_in_rig(SLOW);
+    the_key_is_no_page .needs(CURL) .not_in_rig(SLOW);
+    an_expired_certificate_is_served_with_a_warning .needs(CURL) .not_in_rig(SLOW);
+    a_download_ends_before_the_guest_does .needs(CURL) .not_in_rig(SLOW);
 }
 
 /// What nearly all are made with.

@@ -12,18 +12,21 @@ use ukvm_tests::suite::Need;
 use ukvm_tests::user::{Devices, in_private_mounts};
 
 ukvm_tests::tests! {
-    a_full_disk_refuses_writes_until_something_is_deleted .needs(&[Need::Network]);
-    a_disk_that_fails_loses_nothing .needs(&[Need::Network]);
-    a_failed_flush_is_no_acknowledgement .needs(&[Need::Network]);
-    a_full_host_is_an_error_to_the_client .needs(&[Need::Network, Need::Root]);
+    a_full_disk_refuses_writes_until_something_is_deleted .needs(&[Need::Network]) .not_in_rig(SLOW);
+    a_disk_that_fails_loses_nothing .needs(&[Need::Network]) .not_in_rig(SLOW);
+    a_failed_flush_is_no_acknowledgement .needs(&[Need::Network]) .not_in_rig(SLOW);
+    a_full_host_is_an_error_to_the_client .needs(&[Need::Network, Need::Root]) .not_in_rig(SLOW);
     a_disk_that_shrinks_is_an_error_to_the_client .needs(&[Need::Network]);
-    a_disk_that_has_shrunk_is_refused .needs(&[Need::Network]);
+    a_disk_that_has_shrunk_is_refused .needs(&[Need::Network]) .not_in_rig(SLOW);
     other_disks_are_refused_and_left_alone
-        .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Program("tar")]);
-    damaged_stores_are_refused_and_left_alone .needs(&[Need::Network]);
-    large_stores_are_checked_if_that_is_wanted .needs(&[Need::Network]);
-    unknown_arguments_are_refused .needs(&[Need::Network]);
+        .needs(&[Need::Network, Need::Program("mkfs.vfat"), Need::Program("mcopy"), Need::Program("tar")]) .not_in_rig(SLOW);
+    damaged_stores_are_refused_and_left_alone .needs(&[Need::Network]) .not_in_rig(SLOW);
+    large_stores_are_checked_if_that_is_wanted .needs(&[Need::Network]) .not_in_rig(SLOW);
+    unknown_arguments_are_refused .needs(&[Need::Network]) .not_in_rig(SLOW);
 }
+
+/// Why most are left out in the emulated machine.
+const SLOW: &str = "it takes long there, and what it tests is the same on every KVM";
 
 /// Sets keys `PREFIX 0`, `PREFIX 1`... until that is refused: how many, and the refusal.
 fn fill(client: &mut Client, prefix: &str, length: usize) -> (usize, String) {
