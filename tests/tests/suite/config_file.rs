@@ -144,7 +144,8 @@ fn the_files_of_the_examples_run() {
 
     let (place, file) = tree("https");
     let target = place.path().join("target");
-    let issued = Authorities::new().issue("server", P256, GOOD);
+    let authorities = Authorities::new();
+    let issued = authorities.issue("server", P256, GOOD);
     site_of(&target.join("site.img"), &[("index.html", b"home")]);
     let [certificate, key] =
         [&issued.certificate, &issued.key].map(|path| fs::read(path).expect("a file of PEM"));
