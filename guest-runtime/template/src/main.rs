@@ -5,7 +5,7 @@
 extern crate alloc;
 
 use alloc::string::{String, ToString};
-use ukvm_runtime::http::{self, Endpoint, HTTP_PORT, Limits, Options, Plain, Runtime, Server};
+use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
 use {{crate_name}}::Greeter;
 
 ukvm_runtime::program! {
@@ -16,7 +16,7 @@ ukvm_runtime::program! {
 const NAME: &str = "{{project-name}}";
 
 async fn main() -> u8 {
-    http::run(NAME, HTTP_PORT, serve).await
+    http::run(NAME, serve).await
 }
 
 /// Serves until the host wants an end.
@@ -26,6 +26,6 @@ async fn serve(options: Options) -> Result<(), String> {
     let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
     let limits =
         Limits { timeout: options.timeout, head: 4096, piece: 0, large_piece: 0, large_streams: 0 };
-    http::serve(NAME, Server::new(Greeter, Runtime, limits), listener, Plain).await;
+    http::serve(NAME, Server::new(Greeter, Runtime, limits), listener).await;
     Ok(())
 }

@@ -154,10 +154,6 @@ impl Session {
 
     /// Runs a test's guest to its end: its exit status, and what was printed.
     fn run_guest(&self, test: &DeclaredTest) -> Result<(u8, String), Error> {
-        /// Held while a TAP interface is made, and while a guest's process begins: a process that begins on another thread has this
-        /// one's descriptor of the TAP until its program is loaded, and so long the TAP is in use.
-        static BEGINNING: Mutex<()> = Mutex::new(());
-        let beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(network) = &self.guest.network {
             network.enter()?;
         }
@@ -174,7 +170,6 @@ impl Session {
         let child = command.spawn().map_err(|error| self.guest.not_started(&error));
         // It holds the ends of the pipe that the guest writes to, and as long as it does the output does not end.
         drop(command);
-        drop(beginning);
         let mut child = child?;
         let printed = Output::read(&mut output, self.shown);
         let status = child.wait().map_err(host_failed)?;
