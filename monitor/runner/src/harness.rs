@@ -9,6 +9,7 @@ use crate::verdict::verdict;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -35,7 +36,7 @@ struct Request {
     junit: Option<PathBuf>,
 }
 
-/// The name of the test target that cargo built into `program`.
+/// The name of the test target that cargo built into `program`, as a crate has it: with `_` where the target has `-`.
 pub(crate) fn target_name(program: &Path) -> String {
     let stem = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     match stem.rsplit_once('-') {
@@ -44,6 +45,21 @@ pub(crate) fn target_name(program: &Path) -> String {
         }
         _ => stem,
     }
+}
+
+/// The file of options for the test target `name`, as [`target_name`] gives it, in the directory `tests` of its package. Where there is none,
+/// the path at which one would be read.
+pub(crate) fn options_file(tests: &Path, name: &str) -> PathBuf {
+    let is_its_own = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "toml")
+            && path.file_stem().is_some_and(|stem| stem.to_string_lossy().replace('-', "_") == name)
+    };
+    let entries = fs::read_dir(tests).into_iter().flatten();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_its_own).collect();
+    // A package cannot have two such targets, but the files of both: always the same one then.
+    files.sort();
+    files.into_iter().next().unwrap_or_else(|| tests.join(name).with_added_extension("toml"))
 }
 
 /// Runs those of `tests`, which are in `guest`, that `arguments` select, prints the results in libtest's form, and gives the exit status.
@@ -185,9 +201,26 @@ mod tests {
     fn cargo_s_hash_is_no_part_of_the_name() {
         let name = |path: &str| target_name(Path::new(path));
         assert_eq!(name("/t/deps/greeting-0123456789abcdef"), "greeting");
-        assert_eq!(name("/t/deps/a-b-0123456789abcdef"), "a-b");
+        assert_eq!(name("/t/deps/my_test-0123456789abcdef"), "my_test");
         assert_eq!(name("greeting.elf"), "greeting");
         assert_eq!(name("a-b"), "a-b");
+    }
+
+    #[test]
+    fn a_target_with_a_dash_finds_its_file() {
+        let package = tempfile::tempdir().unwrap();
+        let tests = package.path();
+        let none = tests.join("my_test.toml");
+        assert_eq!(options_file(&tests.join("absent"), "my_test"), tests.join("absent/my_test.toml"));
+        for other in ["my-test.rs", "my-tests.toml", "my-test"] {
+            fs::write(tests.join(other), "").unwrap();
+        }
+        assert_eq!(options_file(tests, "my_test"), none);
+        fs::write(tests.join("my-test.toml"), "").unwrap();
+        assert_eq!(options_file(tests, "my_test"), tests.join("my-test.toml"));
+        fs::remove_file(tests.join("my-test.toml")).unwrap();
+        fs::write(&none, "").unwrap();
+        assert_eq!(options_file(tests, "my_test"), none);
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn start(options: &Options) -> Result<u8, Error> {
         }
         Some(tests) => {
             let name = harness::target_name(&program);
-            let file = package.map(|package| package.join("tests").join(&name).with_added_extension("toml"));
+            let file = package.map(|package| harness::options_file(&package.join("tests"), &name));
             let guest = Guest::open(monitor, program, file)?;
             harness::run(guest, &name, tests, &options.test_timeout, arguments)
         }

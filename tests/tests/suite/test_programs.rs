@@ -3,7 +3,7 @@
 use quick_xml::events::Event;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use ukvm_tests::artifacts::artifacts;
+use ukvm_tests::artifacts::{artifacts, guest};
 use ukvm_tests::files;
 use ukvm_tests::run::{Finished, Run};
 use ukvm_tests::suite::{Need, patience};
@@ -214,11 +214,18 @@ fn the_files_options_hold() {
     std::fs::create_dir(package.path().join("tests")).expect("a directory");
     // Neither a console nor a time limit of the file's may hide how a test ended.
     let options = format!("timeout = \"{}\"\nconsole = \"null\"\n", limit());
-    std::fs::write(package.path().join("tests/checks.toml"), options).expect("a file");
+    std::fs::write(package.path().join("tests/checks.toml"), &options).expect("a file");
+    std::fs::write(package.path().join("tests/more-checks.toml"), &options).expect("a file");
     std::fs::write(package.path().join("vm.toml"), "nonsense").expect("a file");
-    let run = Run::guest("checks").runner().variable("CARGO_MANIFEST_DIR", package.path());
-    let finished = run.args(["hangs"]).finish().status(101);
-    assert!(account(&finished.text(), "hangs").ends_with("it did not end in time"), "{}", finished.text());
+    // What cargo makes of a target `more-checks`.
+    let with_a_dash = package.path().join("more_checks-0123456789abcdef");
+    std::fs::copy(guest("checks"), &with_a_dash).expect("a copy");
+    for run in [Run::guest("checks"), Run::elf(&with_a_dash)] {
+        let run = run.runner().variable("CARGO_MANIFEST_DIR", package.path());
+        let finished = run.args(["hangs"]).finish().status(101);
+        let text = finished.text();
+        assert!(account(&text, "hangs").ends_with("it did not end in time"), "{text}");
+    }
     let run = Run::guest("checks").runner().variable("CARGO_MANIFEST_DIR", package.path());
     let _ = run.args(["--exact", "panics_with_words"]).finish().status(0);
 }
