@@ -5,16 +5,17 @@ use crate::host_failed;
 use crate::junit::{self, Case, Outcome};
 use crate::network::Network;
 use crate::output::Output;
-use crate::verdict::verdict;
+use crate::verdict::{panic_message, verdict};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
 use ukvm::elf::DeclaredTest;
 use ukvm::error::Error;
 use ukvm_abi::test::VARIABLE;
@@ -154,7 +155,7 @@ impl Session {
     fn run(&self, test: &DeclaredTest) -> Result<(), Failed> {
         let started = Instant::now();
         let (verdict, printed) = match self.run_guest(test) {
-            Ok((status, printed)) => (verdict(test, status, &printed), printed),
+            Ok(End { status, panic, printed }) => (verdict(test, status, panic.as_deref()), printed),
             Err(error) => (Err(format!("its guest could not be run: {error}")), String::new()),
         };
         let outcome = verdict.as_ref().err().map_or(Outcome::Passed, |why| Outcome::Failed(why.clone()));
@@ -168,14 +169,21 @@ impl Session {
         failed
     }
 
-    /// Runs a test's guest to its end: its exit status, and what was printed.
-    fn run_guest(&self, test: &DeclaredTest) -> Result<(u8, String), Error> {
+    /// Runs a test's guest to its end.
+    fn run_guest(&self, test: &DeclaredTest) -> Result<End, Error> {
         if let Some(network) = &self.guest.network {
             network.enter()?;
         }
         let variable = format!("{VARIABLE}={}", test.name);
-        // The file may have another console for a guest that is operated; this one is watched here.
+        // What a guest prints may look like a panic; what the monitor reports is one.
+        let mut report = NamedTempFile::new().map_err(|error| {
+            host_failed(format_args!(
+                "no temporary file can be made ({error}); set TMPDIR to a directory of yours"
+            ))
+        })?;
+        // The file may have others for a guest that is operated; this one is watched here.
         let mut options: Vec<&OsStr> = ["--console", "stdio", "--env", &variable].map(OsStr::new).into();
+        options.extend(["--report".as_ref(), report.path().as_os_str()]);
         if let Some(timeout) = &self.timeout {
             options.extend(["--timeout".as_ref(), OsStr::new(timeout)]);
         }
@@ -189,8 +197,22 @@ impl Session {
         let mut child = child?;
         let printed = Output::read(&mut output, self.shown);
         let status = child.wait().map_err(host_failed)?;
-        Ok((as_a_shell_shows(status), printed.map_err(host_failed)?.into_text()))
+        let printed = printed.map_err(host_failed)?.into_text();
+        let mut text = String::new();
+        report.read_to_string(&mut text).map_err(host_failed)?;
+        Ok(End { status: as_a_shell_shows(status), panic: panic_message(&text), printed })
     }
+}
+
+/// How a test's guest ended.
+#[derive(Debug)]
+struct End {
+    /// The exit status.
+    status: u8,
+    /// The message, where it panicked.
+    panic: Option<String>,
+    /// What it and the monitor printed.
+    printed: String,
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn what_has_failed_shows_why() {
     let of = |name| account(&text, name);
     assert_eq!(of("fails_with_a_result"), "error: the reason\nit ended with status 1");
     assert_eq!(of("ends_with_a_status"), "it ended with status 7");
-    assert!(of("panics_with_other_words").ends_with("it panicked, but not with 'something else'"));
+    assert!(of("panics_with_other_words").ends_with("it panicked, but not with 'checks.rs'"));
     assert_eq!(of("should_panic_and_does_not"), "it should have panicked, and did not");
 }
 
