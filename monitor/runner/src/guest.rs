@@ -22,6 +22,8 @@ pub(crate) struct Guest {
     file: Option<PathBuf>,
     /// How long the file lets it run.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the file gives it something that two guests cannot have at a time: a disk that it may write to, or a TAP.
+    pub(crate) is_exclusive: bool,
     /// The network that its devices need; `None`: there is nothing to be made.
     pub(crate) network: Option<Network>,
 }
@@ -43,11 +45,12 @@ impl Guest {
         let manifest = setup.manifest();
         let some_nets = !given.nets.is_empty();
         let timeout = given.timeout;
+        let is_exclusive = given.is_exclusive();
         let left = unbound(manifest, given.nets, given.disks)?;
         let place = wanted.unwrap_or_else(|| "vm.toml".into());
         refuse_missing_disk(&left, &place)?;
         let network = missing_network(manifest, &left, some_nets, &place)?;
-        Ok(Self { monitor, program, file, timeout, network })
+        Ok(Self { monitor, program, file, timeout, is_exclusive, network })
     }
 
     /// The monitor with the guest, yet without arguments of its own. It ends with the thread that starts it.
@@ -98,6 +101,11 @@ impl Given {
             // Such as `inspect = true`: there will be no guest.
             _ => Ok(Self::default()),
         }
+    }
+
+    fn is_exclusive(&self) -> bool {
+        // One of two guests finds the disk locked by the other, or the TAP busy.
+        !self.nets.is_empty() || self.disks.iter().any(|disk| !disk.read_only)
     }
 }
 

@@ -82,8 +82,11 @@ pub(crate) fn run(
     let words = std::iter::once(OsString::from(target)).chain(arguments.iter().cloned());
     // Where these cannot be understood, clap says so and ends the process, as libtest does.
     let matches = command.get_matches_from(words);
-    let Request { tests: request, junit } =
+    let Request { tests: mut request, junit } =
         Request::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if guest.is_exclusive {
+        request.test_threads = Some(1);
+    }
     if guest.network.is_some() && !request.list {
         // Before there is a thread.
         Network::permit()?;

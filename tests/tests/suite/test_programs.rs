@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use ukvm_tests::artifacts::{artifacts, guest};
 use ukvm_tests::files;
+use ukvm_tests::network::{self, in_namespace};
 use ukvm_tests::run::{Finished, Run};
 use ukvm_tests::suite::{Need, patience};
 
@@ -18,6 +19,7 @@ ukvm_tests::tests! {
     networks_are_apart .needs(&[Need::Network]);
     results_are_written_as_junit .needs(&[Need::Network]);
     the_files_options_hold .needs(&[Need::Network]);
+    tests_with_a_tap_wait_for_each_other .needs(&[Need::Network]);
     by_hand_it_says_how_it_is_run .needs(&[Need::Network]);
 }
 
@@ -230,12 +232,28 @@ fn the_files_options_hold() {
     let _ = run.args(["--exact", "panics_with_words"]).finish().status(0);
 }
 
+/// One has it for a second, in which all others would find it taken.
+fn tests_with_a_tap_wait_for_each_other() {
+    let package = files::directory();
+    std::fs::create_dir(package.path().join("tests")).expect("a directory");
+    std::fs::write(package.path().join("tests/checks.toml"), "net = [\"tap7\"]\n").expect("a file");
+    in_namespace(|| {
+        network::make_tap_with_address("tap7");
+        let run = Run::guest("checks").runner().option("--test-timeout", limit());
+        let run = run.variable("CARGO_MANIFEST_DIR", package.path());
+        let arguments = ["--skip", "reaches_the_host", "--test-threads", "4"];
+        let text = run.args(arguments).finish().status(101).text();
+        assert!(text.contains("test result: FAILED. 4 passed; 7 failed; 2 ignored; "), "{text}");
+        assert!(account(&text, "hangs").ends_with("it did not end in time"), "{text}");
+    });
+}
+
 fn by_hand_it_says_how_it_is_run() {
     let package = files::directory();
     let options = ["--net", "tap0"];
     let by_hand = |run: Run| {
         let run = run.current_directory(package.path());
-        ukvm_tests::network::in_namespace(|| run.options(options).finish())
+        in_namespace(|| run.options(options).finish())
     };
     let text = by_hand(Run::guest("checks")).status(64).text();
     assert!(text.starts_with("error: this program has tests: run them by `cargo test`"), "{text}");
