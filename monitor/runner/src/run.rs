@@ -5,13 +5,13 @@ use crate::guest::Guest;
 use crate::host_failed;
 use crate::network::Network;
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::process::Child;
 use ukvm::error::Error;
-use ukvm_host_net::child::as_a_shell_shows;
+use ukvm_host_net::child::{self, as_a_shell_shows};
 
 /// Runs the guest, with its network and the way to it where these have to be made, and gives its exit status.
 ///
@@ -37,20 +37,27 @@ pub(crate) fn run(guest: &Guest, ports: &[Ports], arguments: &[OsString]) -> Res
             forward.pass_on(network.guest());
         }
     }
-    let child = guest.command(&[], arguments).spawn().map_err(|error| guest.not_started(&error))?;
+    let mut command = guest.command(&[], arguments);
+    let child = child::with_blocked(&mut command, signals.old).spawn();
+    let child = child.map_err(|error| guest.not_started(&error))?;
     signals.pass_on_until_end(child)
 }
 
 /// The signals that are not for this process, but for the guest.
 #[derive(Debug)]
-struct Signals(SignalFd);
+struct Signals {
+    descriptor: SignalFd,
+    /// What was blocked before, and is for the guest.
+    old: SigSet,
+}
 
 impl Signals {
     fn block() -> Result<Self, Error> {
         let all = [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
         let all: SigSet = all.into_iter().collect();
-        let signals = all.thread_block().and_then(|()| SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC));
-        signals.map(Self).map_err(failed)
+        let old = all.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
+        let descriptor = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        Ok(Self { descriptor, old })
     }
 
     /// Passes signals on to `child` until it ends, and gives its status. Those that a key of the terminal causes it has had already.
@@ -60,7 +67,7 @@ impl Signals {
             if let Some(status) = child.try_wait().map_err(host_failed)? {
                 return Ok(as_a_shell_shows(status));
             }
-            let signal = match self.0.read_signal() {
+            let signal = match self.descriptor.read_signal() {
                 Ok(Some(signal)) => signal,
                 Ok(None) | Err(Errno::EINTR) => continue,
                 Err(error) => return Err(failed(error)),

@@ -1,7 +1,7 @@
 //! Processes that do not outlive whoever started them.
 
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -20,6 +20,12 @@ pub fn end_with_us(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Has what `command` starts begin with `mask` as its blocked signals, whatever the thread that starts it has blocked for itself.
+pub fn with_blocked(command: &mut Command, mask: SigSet) -> &mut Command {
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(move || Ok(mask.thread_set_mask()?)) }
+}
+
 /// The exit status of a process as a shell shows it: 128 and the signal's number where one ended it.
 #[must_use]
 pub fn as_a_shell_shows(status: ExitStatus) -> u8 {
@@ -31,6 +37,7 @@ pub fn as_a_shell_shows(status: ExitStatus) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::signal::SigmaskHow;
     use std::process::Stdio;
     use std::time::{Duration, Instant};
 
@@ -51,6 +58,20 @@ mod tests {
             assert!(Instant::now() < deadline, "it still runs");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn it_has_the_mask_that_it_is_given() {
+        let blocked = |command: &mut Command| {
+            let output = command.args(["^SigBlk", "/proc/self/status"]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let before = blocked(&mut Command::new("grep"));
+        let own: SigSet = [Signal::SIGQUIT, Signal::SIGHUP].into_iter().collect();
+        let old = own.thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap();
+        assert_ne!(blocked(&mut Command::new("grep")), before);
+        assert_eq!(blocked(with_blocked(&mut Command::new("grep"), old)), before);
+        old.thread_set_mask().unwrap();
     }
 
     #[test]
