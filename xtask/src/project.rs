@@ -77,8 +77,20 @@ impl Name {
     ///
     /// A [`UsageError`] that says what is wrong with it.
     pub fn check(name: &str) -> Result<Self> {
-        /// Crates that are there already, in the language, in the project, or in cargo.
-        const TAKEN: [&str; 7] = ["alloc", "core", "greeting", "proc_macro", "std", "test", "ukvm_runtime"];
+        /// Crates that are there already, in the language or in the project, and what cargo keeps in its target directories.
+        const TAKEN: [&str; 11] = [
+            "alloc",
+            "build",
+            "core",
+            "deps",
+            "examples",
+            "greeting",
+            "incremental",
+            "proc_macro",
+            "std",
+            "test",
+            "ukvm_runtime",
+        ];
         let checked = Self(name.to_owned());
         let of_crate = checked.of_crate();
         let is_legal = name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -166,4 +178,40 @@ fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::create_dir_all(directory)
         .and_then(|()| fs::write(file, bytes))
         .with_context(|| format!("{} cannot be written", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_built_are_refused() {
+        // The last three are modules that the template uses as well.
+        for name in ["greeter", "some-service", "a_b", "A9", "http", "net", "request"] {
+            assert_eq!(Name::check(name).unwrap(), Name(name.to_owned()));
+        }
+        for name in [
+            "",
+            "9lives",
+            "-a",
+            "_a",
+            "a b",
+            "a.b",
+            "\u{e4}",
+            "fn",
+            "async",
+            "core",
+            "proc-macro",
+            "ukvm-runtime",
+            "build",
+            "deps",
+            "examples",
+            "incremental",
+            "greeting",
+            "test",
+        ] {
+            let error = Name::check(name).unwrap_err();
+            assert!(error.is::<UsageError>(), "{name}: {error}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::string::{String, ToString};
 use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
-use {{crate_name}}::Greeter;
+use ::{{crate_name}}::Greeter;
 
 ukvm_runtime::program! {
     main = main;
