@@ -2,7 +2,7 @@
 
 use crate::guest::Guest;
 use crate::host_failed;
-use crate::junit::{self, Case, Outcome};
+use crate::junit::{Case, Outcome, Results};
 use crate::network::Network;
 use crate::output::Output;
 use crate::verdict::{panic_message, verdict};
@@ -32,7 +32,8 @@ struct Request {
     #[command(flatten)]
     tests: Arguments,
 
-    /// Write the results to PATH as JUnit's XML: to that file, or, where it is a directory, to one in it of the test target's name
+    /// Write the results to PATH as JUnit's XML: to that file, or, where it is a directory or ends with '/', to one in it of the test
+    /// target's name
     #[arg(long, value_name = "PATH")]
     junit: Option<PathBuf>,
 }
@@ -91,6 +92,7 @@ pub(crate) fn run(
         // Before there is a thread.
         Network::permit()?;
     }
+    let results = junit.filter(|_| !request.list).map(|path| Results::create(&path, target)).transpose()?;
     let session = Arc::new(Session {
         timeout: guest.timeout.is_none().then(|| timeout.to_owned()),
         guest,
@@ -100,10 +102,10 @@ pub(crate) fn run(
     let trials = tests.into_iter().map(|test| session.trial(test, &request)).collect();
     let started = Instant::now();
     let conclusion = libtest_mimic::run(&request, trials);
-    if let Some(path) = junit.filter(|_| !request.list) {
+    if let Some(results) = results {
         let mut cases = std::mem::take(&mut *session.cases());
         cases.sort_by(|a, b| a.name.cmp(&b.name));
-        junit::write(&path, target, &cases, started.elapsed())?;
+        results.write(target, &cases, started.elapsed())?;
     }
     Ok(if conclusion.has_failed() { FAILED } else { 0 })
 }

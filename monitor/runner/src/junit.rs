@@ -3,7 +3,7 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,23 +33,46 @@ pub(crate) struct Case {
     pub(crate) printed: String,
 }
 
-/// Writes the results of the test target `suite` to `path`: to that file, or, where it is a directory, to one in it of the target's
-/// name.
-///
-/// # Errors
-///
-/// Where the file cannot be written.
-pub(crate) fn write(path: &Path, suite: &str, cases: &[Case], took: Duration) -> Result<(), Error> {
-    let path: PathBuf =
-        if path.is_dir() { path.join(suite).with_added_extension("xml") } else { path.into() };
-    let failed = |error: io::Error| {
-        let kind = ErrorKind::of_file(&error);
-        Error::new(
-            kind,
-            format!("--junit: {} cannot be written ({error}); name another file", path.display()),
-        )
-    };
-    File::create(&path).and_then(|file| print(file, suite, cases, took)).map_err(failed)
+/// The file that results go to, open before the first test so that a path that cannot be written is an error before anything runs.
+#[derive(Debug)]
+pub(crate) struct Results {
+    path: PathBuf,
+    file: File,
+}
+
+impl Results {
+    /// Creates the file for the test target `suite`, or empties it: `path`, or, where that is a directory or ends with `/`, one in this
+    /// directory of the target's name.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
+    pub(crate) fn create(path: &Path, suite: &str) -> Result<Self, Error> {
+        let is_to_be_directory = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let file = match is_to_be_directory || path.is_dir() {
+            true => path.join(suite).with_added_extension("xml"),
+            false => path.into(),
+        };
+        let made = if is_to_be_directory { fs::create_dir_all(path) } else { Ok(()) };
+        match made.and_then(|()| File::create(&file)) {
+            Ok(open) => Ok(Self { path: file, file: open }),
+            Err(error) => Err(unwritable(&file, &error)),
+        }
+    }
+
+    /// Writes the results.
+    ///
+    /// # Errors
+    ///
+    /// Where that fails.
+    pub(crate) fn write(&self, suite: &str, cases: &[Case], took: Duration) -> Result<(), Error> {
+        print(&self.file, suite, cases, took).map_err(|error| unwritable(&self.path, &error))
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    let sentence = format!("--junit: {} cannot be written ({error}); name another file", path.display());
+    Error::new(ErrorKind::of_file(error), sentence)
 }
 
 fn print(to: impl Write, suite: &str, cases: &[Case], took: Duration) -> io::Result<()> {
@@ -124,6 +147,25 @@ fn legal(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_has_a_file_for_each_target() {
+        let around = tempfile::tempdir().unwrap();
+        let there = around.path();
+        let made = there.join("a/b/");
+        for (path, file) in [(there, "one.xml"), (made.as_path(), "a/b/one.xml"), (&there.join("c"), "c")] {
+            Results::create(path, "one").unwrap().write("one", &[], Duration::ZERO).unwrap();
+            assert!(
+                fs::read_to_string(there.join(file)).unwrap().contains("<testsuite name=\"one\""),
+                "{file}"
+            );
+        }
+        // No directory is made that may be a slip.
+        let error = Results::create(&there.join("d/e"), "one").unwrap_err().to_string();
+        assert!(error.contains("d/e cannot be written"), "{error}");
+        let error = Results::create(&there.join("c/"), "one").unwrap_err().to_string();
+        assert!(error.contains("c/one.xml cannot be written"), "{error}");
+    }
 
     #[test]
     fn what_a_guest_prints_cannot_break_the_document() {

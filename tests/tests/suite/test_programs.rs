@@ -206,9 +206,9 @@ fn results_are_written_as_junit() {
     let folder = directory.path().to_str().expect("a path in UTF-8");
     let _ = harness(&["--exact", "passes", "--junit", folder]).status(0);
     assert!(directory.path().join("checks.xml").is_file(), "a directory has a file for each target");
-    let _ = harness(&["--exact", "passes", "--junit", "/nowhere/a.xml"])
-        .status(66)
-        .says(&["--junit: /nowhere/a.xml"]);
+    let refused = harness(&["--exact", "passes", "--junit", "/nowhere/a.xml"]).status(66);
+    let refused = refused.says(&["--junit: /nowhere/a.xml"]);
+    assert_eq!(refused.text(), "", "it is said before the first test");
 }
 
 fn the_files_options_hold() {
