@@ -9,7 +9,7 @@ use ukvm::abi::setup;
 use ukvm::bind::unbound;
 use ukvm::cli;
 use ukvm::config::{DiskConfig, NetConfig};
-use ukvm::elf::{Access, Declared, Manifest};
+use ukvm::elf::{Access, Declared};
 use ukvm::error::{Error, ErrorKind};
 use ukvm_abi::manifest::DeviceKind;
 use ukvm_host_net::child;
@@ -29,12 +29,18 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// The unikernel `program`, run by `monitor` with the options in `file`, if there is that file.
+    /// The unikernel `program`, run by `monitor` with the options in `file`, if there is that file. With `tells_addresses` it is told those
+    /// that it has in a network made for it.
     ///
     /// # Errors
     ///
     /// Where the program is no unikernel, or the file is wrong or leaves out what the program needs.
-    pub(crate) fn open(monitor: PathBuf, program: PathBuf, file: Option<PathBuf>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        monitor: PathBuf,
+        program: PathBuf,
+        file: Option<PathBuf>,
+        tells_addresses: bool,
+    ) -> Result<Self, Error> {
         let wanted = file.clone();
         let file = file.filter(|file| file.exists());
         let mut given = Given::default();
@@ -49,7 +55,10 @@ impl Guest {
         let left = unbound(manifest, given.nets, given.disks)?;
         let place = wanted.unwrap_or_else(|| "vm.toml".into());
         refuse_missing_disk(&left, &place)?;
-        let network = missing_network(manifest, &left, some_nets, &place)?;
+        let devices = missing_networks(&left, some_nets, &place)?;
+        // With several it would not be plain which one an address is for.
+        let is_only = manifest.devices.iter().filter(|device| device.kind == DeviceKind::Net).count() == 1;
+        let network = (!devices.is_empty()).then(|| Network::new(devices, is_only && tells_addresses));
         Ok(Self { monitor, program, file, timeout, is_exclusive, network })
     }
 
@@ -121,20 +130,11 @@ fn refuse_missing_disk(left: &[&Declared], file: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::BadConfig, sentence))
 }
 
-/// The network for all network devices, or for none: one guest is in one network namespace.
-fn missing_network(
-    manifest: &Manifest,
-    left: &[&Declared],
-    some_given: bool,
-    file: &Path,
-) -> Result<Option<Network>, Error> {
-    let names: Vec<String> = left
-        .iter()
-        .filter(|declared| declared.kind == DeviceKind::Net)
-        .map(|declared| declared.name.clone())
-        .collect();
+/// The names of the network devices that a network is to be made for, all of them or none: one guest is in one network namespace.
+fn missing_networks(left: &[&Declared], some_given: bool, file: &Path) -> Result<Vec<String>, Error> {
+    let devices = left.iter().filter(|declared| declared.kind == DeviceKind::Net);
+    let names: Vec<String> = devices.map(|declared| declared.name.clone()).collect();
     match names.first() {
-        None => Ok(None),
         Some(name) if some_given => {
             let sentence = format!(
                 "{} gives some network devices a TAP, but not '{name}': write one for each, or none, and each \
@@ -143,10 +143,6 @@ fn missing_network(
             );
             Err(Error::new(ErrorKind::BadConfig, sentence))
         }
-        Some(_) => {
-            let is_only =
-                manifest.devices.iter().filter(|device| device.kind == DeviceKind::Net).count() == 1;
-            Ok(Some(Network::new(names, is_only)))
-        }
+        _ => Ok(names),
     }
 }

@@ -51,18 +51,19 @@ fn main() -> ExitCode {
 fn start(options: &Options) -> Result<u8, Error> {
     let (program, arguments) = options.program();
     let monitor = options.monitor.clone().unwrap_or_else(monitor);
+    let open = |program, file| Guest::open(monitor, program, file, !options.no_addresses);
     // Cargo tells it the programs that it starts.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     match ukvm::elf::tests(&program)? {
         None => {
             let file = package.map(|package| package.join("vm.toml"));
-            let guest = Guest::open(monitor, program, file)?;
+            let guest = open(program, file)?;
             run::run(&guest, &options.forward, arguments)
         }
         Some(tests) => {
             let name = harness::target_name(&program);
             let file = package.map(|package| harness::options_file(&package.join("tests"), &name));
-            let guest = Guest::open(monitor, program, file)?;
+            let guest = open(program, file)?;
             harness::run(guest, &name, tests, &options.test_timeout, arguments)
         }
     }

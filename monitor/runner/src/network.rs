@@ -12,7 +12,7 @@ use ukvm_host_net::{namespace, tap};
 pub(crate) struct Network {
     /// By device name.
     links: Vec<(String, Link)>,
-    /// Whether the guest has one network device, so that it is plain which one an address is for.
+    /// Whether the guest is told its addresses.
     tells_address: bool,
 }
 

@@ -31,6 +31,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PORT:GUEST-PORT", default_value = "8080:80")]
     pub(crate) forward: Vec<Ports>,
 
+    /// Tell the guest no addresses of the network that is made for it
+    #[arg(long)]
+    pub(crate) no_addresses: bool,
+
     /// The program ukvm-run [default: the one beside this program, or else in PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) monitor: Option<PathBuf>,

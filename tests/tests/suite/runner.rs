@@ -16,6 +16,7 @@ ukvm_tests::tests! {
     a_guest_is_reached_without_set_up .needs(&[Need::Network]);
     a_taken_port_is_passed_over .needs(&[Need::Network]);
     an_ordinary_user_needs_no_set_up .needs(&[Need::Network, Need::Root]);
+    addresses_are_told_unless_unwanted .needs(&[Need::Network]);
     signals_go_to_the_guest .needs(&[Need::Network]);
     control_c_comes_once .needs(&[Need::Network, Need::Program("setsid")]);
     the_guest_ends_with_the_runner .needs(&[Need::Network]);
@@ -105,6 +106,18 @@ fn an_ordinary_user_needs_no_set_up() {
     });
 }
 
+fn addresses_are_told_unless_unwanted() {
+    // In place of the monitor what prints its arguments.
+    let told = |options: &[&str]| {
+        let run = Run::guest("first-program").monitor(&artifacts().runner).option("--monitor", "/bin/echo");
+        let run = run.options(["--forward", "none"]).options(options);
+        let text = run.args(["word"]).finish().status(0).text();
+        text.split_once(" -- ").map(|(_, told)| told.to_owned()).unwrap_or_else(|| panic!("{text}"))
+    };
+    assert_eq!(told(&[]), "--ip 10.0.0.2/24 --ip fd00::2/64 word\n");
+    assert_eq!(told(&["--no-addresses"]), "word\n");
+}
+
 fn signals_go_to_the_guest() {
     in_namespace(|| {
         let guest = Run::guest("echo").runner().option("--forward", "none").start();
@@ -112,6 +125,12 @@ fn signals_go_to_the_guest() {
         guest.signal(Signal::SIGINT);
         // It obeys the notice, of which there was one.
         let _ = guest.wait().status(0).quietly();
+
+        // One that the monitor does not handle ends it: what the runner has blocked is not blocked there.
+        let guest = server(8070).start();
+        talk(port(&guest));
+        guest.signal(Signal::SIGQUIT);
+        let _ = guest.wait().status(131);
     });
 }
 
