@@ -4,9 +4,9 @@
 
 extern crate alloc;
 
+use ::{{crate_name}}::Greeter;
 use alloc::string::{String, ToString};
 use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
-use ::{{crate_name}}::Greeter;
 
 ukvm_runtime::program! {
     main = main;

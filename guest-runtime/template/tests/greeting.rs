@@ -4,10 +4,10 @@
 
 extern crate alloc;
 
+use ::{{crate_name}}::Greeter;
 use alloc::format;
 use ukvm_runtime::http::{Response, Service, Status, request};
 use ukvm_runtime::net::{self, ConnectError, IpAddress, Stack, TcpOptions, TcpStream};
-use ::{{crate_name}}::Greeter;
 
 ukvm_runtime::program! {
     tests;
