@@ -97,6 +97,7 @@ pub(crate) fn run(
         timeout: guest.timeout.is_none().then(|| timeout.to_owned()),
         guest,
         shown: request.nocapture,
+        starting: Mutex::default(),
         cases: Mutex::default(),
     });
     let trials = tests.into_iter().map(|test| session.trial(test, &request)).collect();
@@ -118,6 +119,9 @@ struct Session {
     timeout: Option<String>,
     /// Whether output is shown as it comes.
     shown: bool,
+    /// Held while a guest's network is made and its monitor started: a process that another thread forks meanwhile has the new TAP's
+    /// descriptor until it becomes a monitor, and for so long the TAP is in use.
+    starting: Mutex<()>,
     cases: Mutex<Vec<Case>>,
 }
 
@@ -176,6 +180,7 @@ impl Session {
 
     /// Runs a test's guest to its end.
     fn run_guest(&self, test: &DeclaredTest) -> Result<End, Error> {
+        let starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(network) = &self.guest.network {
             network.enter()?;
         }
@@ -197,6 +202,7 @@ impl Session {
         let mut command = self.guest.command(&options, &[]);
         command.stdin(Stdio::null()).stdout(input).stderr(second);
         let child = command.spawn().map_err(|error| self.guest.not_started(&error));
+        drop(starting);
         // It holds the ends of the pipe that the guest writes to, and as long as it does the output does not end.
         drop(command);
         let mut child = child?;
