@@ -6,7 +6,7 @@ extern crate alloc;
 
 use ::{{crate_name}}::Greeter;
 use alloc::string::{String, ToString};
-use ukvm_runtime::http::{self, Endpoint, Limits, Options, Runtime, Server};
+use ukvm_runtime::http::{self, Endpoint, Limits, Options, Plain, Runtime, Server};
 
 ukvm_runtime::program! {
     main = main;
@@ -16,7 +16,7 @@ ukvm_runtime::program! {
 const NAME: &str = "{{project-name}}";
 
 async fn main() -> u8 {
-    http::run(NAME, serve).await
+    http::run(NAME, http::HTTP_PORT, serve).await
 }
 
 /// Serves until the host wants an end.
@@ -26,6 +26,6 @@ async fn serve(options: Options) -> Result<(), String> {
     let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
     let limits =
         Limits { timeout: options.timeout, head: 4096, piece: 0, large_piece: 0, large_streams: 0 };
-    http::serve(NAME, Server::new(Greeter, Runtime, limits), listener).await;
+    http::serve(NAME, Server::new(Greeter, Runtime, limits), listener, Plain).await;
     Ok(())
 }
