@@ -1,7 +1,7 @@
 //! The same tests in another machine, mostly an emulated one that has another kind of KVM.
 //!
 //! A rig is a command that takes options, a directory and a shell command, and runs the latter, as root, in a machine that has this
-//! one's root file system and the directory as `/host`. Its exit status is the shell command's, or [`LOST`].
+//! one's root file system and the directory as `/host`. Its exit status is the shell command's, or 125 where the machine was lost.
 //!
 //! An emulated processor has faults of its own, from which the machine's kernel dies now and then. The tests that had not ended then
 //! run in another machine, and one that a machine was lost under twice counts as failed.
