@@ -20,7 +20,7 @@ ukvm_tests::tests! {
     broken_requests_end_the_connection .needs(&[Need::Network]) .not_in_rig(SLOW);
     long_values .needs(&[Need::Network]) .not_in_rig(SLOW);
     values_outlive_the_guest .needs(&[Need::Network]);
-    acknowledged_writes_outlive_a_killed_monitor .needs(&[Need::Network]);
+    acknowledged_writes_outlive_a_killed_monitor .needs(&[Need::Network]) .not_in_rig(SLOW);
     acknowledged_writes_outlive_a_shutdown .needs(&[Need::Network]) .not_in_rig(SLOW);
     acknowledged_writes_outlive_a_loss_of_power .needs(&[Need::Network]) .not_in_rig(SLOW);
     a_large_store_is_there_at_once_after_a_kill .needs(&[Need::Network]) .not_in_rig("it writes 200 MiB");
