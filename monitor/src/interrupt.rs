@@ -4,6 +4,7 @@
 //! includes. So nothing is lost, wherever the thread is: computing in the guest, waiting for a device, or between a check and
 //! the call that it guards.
 
+use crate::syscall::check;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -211,7 +212,8 @@ impl Interrupts {
             },
         };
         // SAFETY: `id` was made above; `spec` is live; a null pointer says that the old value is not wanted.
-        check(unsafe { libc::timer_settime(id, 0, &raw const spec, ptr::null_mut()) })
+        check(unsafe { libc::timer_settime(id, 0, &raw const spec, ptr::null_mut()) })?;
+        Ok(())
     }
 
     fn catch(&mut self, signal: libc::c_int) -> io::Result<()> {
@@ -313,7 +315,8 @@ pub fn signal_when_ready(fd: RawFd) -> io::Result<()> {
     // SAFETY: the call reads the owner, which is live.
     check(unsafe { libc::fcntl(fd, F_SETOWN_EX, &raw const owner) })?;
     // SAFETY: the call takes no pointer.
-    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK | libc::O_ASYNC) })
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR | libc::O_NONBLOCK | libc::O_ASYNC) })?;
+    Ok(())
 }
 
 /// The kernel's number of this thread.
@@ -336,10 +339,6 @@ fn unblock(signal: libc::c_int) -> io::Result<()> {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
-}
-
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl Drop for Interrupts {

@@ -2,6 +2,7 @@
 
 use crate::config::KvmSource;
 use crate::error::{Error, ErrorKind, no_kvm, plain};
+use crate::syscall::check;
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use std::fs::OpenOptions;
 use std::io;
@@ -82,8 +83,5 @@ pub fn tsc_khz(vm: &VmFd) -> Option<u32> {
 
 fn duplicate(fd: RawFd) -> io::Result<RawFd> {
     // SAFETY: the call takes no pointer; a number that is no descriptor is an error.
-    match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) } {
-        -1 => Err(io::Error::last_os_error()),
-        new => Ok(new),
-    }
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })
 }

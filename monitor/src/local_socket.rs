@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, plain};
 use crate::stderr::PATIENCE;
+use crate::syscall::check;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
@@ -191,8 +192,8 @@ fn address(path: &Path) -> Result<libc::sockaddr_un, Error> {
 /// A socket with these flags besides.
 fn socket(flags: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the call has no preconditions.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0) };
-    check(fd)?;
+    let fd =
+        check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0) })?;
     // SAFETY: `fd` is a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -217,10 +218,6 @@ fn connect_to(address: &libc::sockaddr_un, flags: libc::c_int) -> io::Result<Own
     // SAFETY: the address is live and of this length.
     check(unsafe { libc::connect(fd.as_raw_fd(), std::ptr::from_ref(address).cast(), length) })?;
     Ok(fd)
-}
-
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Waiting without sleep: where the next frame is likely to come at once, looking for it costs less than being woken by it.
 
+use crate::syscall::check;
 use std::io;
 use std::time::Duration;
 
@@ -45,9 +46,7 @@ pub fn sleep_exactly() -> io::Result<()> {
     // Nanoseconds; 0 would stand for the default.
     let slack: libc::c_ulong = 1;
     // SAFETY: the option takes its argument by value.
-    if unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack) })?;
     Ok(())
 }
 

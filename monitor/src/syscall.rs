@@ -1,8 +1,13 @@
-//! System calls that are made until they are done, whatever interrupts them.
+//! What system calls return, and those that are made until they are done, whatever interrupts them.
 
 use std::io;
 use std::os::fd::RawFd;
 use vm_memory::VolatileSlice;
+
+/// What a system call has returned, where a negative result says that it failed.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
 
 /// Makes a system call again as long as a signal interrupts it; its result as a number of bytes.
 pub(crate) fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {

@@ -5,7 +5,7 @@ use super::backend::BlockBackend;
 use super::direct::{Alignment, Direct};
 use crate::device::nowait;
 use crate::error::{Error, ErrorKind};
-use crate::syscall::{read_all, uninterrupted, write_all};
+use crate::syscall::{check, read_all, uninterrupted, write_all};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -341,14 +341,10 @@ fn lock(file: &File, label: &str, read_only: bool) -> Result<(), Error> {
 fn device_size(file: &File) -> io::Result<(u64, u32)> {
     let mut capacity: u64 = 0;
     // SAFETY: the request writes one 64-bit number.
-    if unsafe { libc::ioctl(file.as_raw_fd(), BLKGETSIZE64, &raw mut capacity) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::ioctl(file.as_raw_fd(), BLKGETSIZE64, &raw mut capacity) })?;
     let mut block_size: libc::c_int = 0;
     // SAFETY: the request writes one int.
-    if unsafe { libc::ioctl(file.as_raw_fd(), BLKSSZGET, &raw mut block_size) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::ioctl(file.as_raw_fd(), BLKSSZGET, &raw mut block_size) })?;
     Ok((capacity, block_size.unsigned_abs()))
 }
 

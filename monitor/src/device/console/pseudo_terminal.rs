@@ -2,6 +2,7 @@
 
 use super::super::nowait;
 use super::terminal;
+use crate::syscall::check;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -77,8 +78,4 @@ fn open_end(master: &File) -> io::Result<OwnedFd> {
     let end: RawFd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: `end` is a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(end) })
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,6 +1,7 @@
 //! A terminal as input or output: a description of our own that does not wait, and raw mode that is always undone.
 
 use crate::error::{Error, ErrorKind};
+use crate::syscall::check;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -85,13 +86,12 @@ impl RawMode {
         restore_on_fatal_signals();
         let raw = raw_settings(settings, escape == EscapeKey::Interrupts && is_controlling(fd));
         // SAFETY: `raw` is a valid termios that the call only reads.
-        if unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) } < 0 {
-            let error = io::Error::last_os_error();
-            return Err(Error::new(
+        check(unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) }).map_err(|error| {
+            Error::new(
                 ErrorKind::HostIo,
                 format!("cannot set the terminal to raw mode ({error}): start this in another terminal"),
-            ));
-        }
+            )
+        })?;
         Ok(raw_mode)
     }
 }
@@ -160,8 +160,8 @@ pub(super) fn make_raw(fd: RawFd) -> io::Result<()> {
     let mut raw = raw_settings(settings(fd)?, false);
     raw.c_oflag &= !libc::OPOST;
     // SAFETY: `raw` is a valid termios that the call only reads.
-    let result = unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    check(unsafe { libc::tcsetattr(fd, libc::TCSANOW, &raw const raw) })?;
+    Ok(())
 }
 
 /// Whether `fd` is a terminal.
@@ -209,9 +209,7 @@ fn device(fd: RawFd) -> Option<libc::dev_t> {
 fn settings(fd: RawFd) -> io::Result<libc::termios> {
     let mut settings = MaybeUninit::uninit();
     // SAFETY: the call writes a `termios` to `settings`.
-    if unsafe { libc::tcgetattr(fd, settings.as_mut_ptr()) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::tcgetattr(fd, settings.as_mut_ptr()) })?;
     // SAFETY: the call has succeeded and filled it in.
     Ok(unsafe { settings.assume_init() })
 }

@@ -1,5 +1,6 @@
 //! What the host says of its network interfaces, asked by name with the ioctls of netdevice(7).
 
+use crate::syscall::check;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -68,9 +69,7 @@ impl Request {
     /// The ioctl takes an `ifreq`, and makes of it nothing but a number, or follows an address that was put there for it.
     pub(super) unsafe fn make(&mut self, fd: RawFd, number: libc::c_ulong) -> io::Result<()> {
         // SAFETY: the caller says that the ioctl reads and writes an `ifreq`, which `self` has the size of.
-        if unsafe { libc::ioctl(fd, number, std::ptr::from_mut(self)) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        check(unsafe { libc::ioctl(fd, number, std::ptr::from_mut(self)) })?;
         Ok(())
     }
 
@@ -111,10 +110,7 @@ impl Interfaces {
     pub(super) fn open() -> io::Result<Self> {
         // Any kind of socket serves.
         // SAFETY: the call has no preconditions.
-        let socket = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let socket = check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
         // SAFETY: `socket` is a new descriptor that nobody else knows.
         Ok(Self { socket: unsafe { OwnedFd::from_raw_fd(socket) } })
     }

@@ -1,7 +1,7 @@
 //! Whether frames can pass an interface, and when that changes, by the messages of rtnetlink(7).
 
 use super::interface::Request;
-use crate::syscall::uninterrupted;
+use crate::syscall::{check, uninterrupted};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -28,10 +28,7 @@ impl Link {
     pub(super) fn watch(name: &str) -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: the call has no preconditions.
-        let socket = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) };
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let socket = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
         // SAFETY: `socket` is a new descriptor that nobody else knows.
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
         // SAFETY: the address is plain data, for which all zeroes are a value.
@@ -40,9 +37,7 @@ impl Link {
         address.nl_groups = libc::RTMGRP_LINK as u32;
         let length = size_of_val(&address) as libc::socklen_t;
         // SAFETY: the address is a `sockaddr_nl` of this length.
-        if unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
         let mut request = Request::new(name);
         // SAFETY: the ioctl takes an `ifreq` and writes the index to it; every kind of socket knows it.
         unsafe { request.make(socket.as_raw_fd(), libc::SIOCGIFINDEX) }?;

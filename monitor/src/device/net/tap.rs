@@ -3,7 +3,7 @@
 use super::interface::{Interfaces, Request, is_valid_name};
 use crate::device::nowait;
 use crate::error::{Error, ErrorKind};
-use crate::syscall::uninterrupted;
+use crate::syscall::{check, uninterrupted};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use ukvm_abi::net::{GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
@@ -270,13 +270,9 @@ fn open_driver() -> Result<OwnedFd, Error> {
 fn set_header(tap: &OwnedFd) -> io::Result<()> {
     let size = NET_HEADER_SIZE as libc::c_int;
     // SAFETY: the ioctl reads one int.
-    if unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) })?;
     // SAFETY: the ioctl takes its flags by value.
-    if unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD, 0_u64) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETOFFLOAD, 0_u64) })?;
     Ok(())
 }
 
@@ -288,11 +284,9 @@ fn nowait_flags(tap: &OwnedFd, has_header: bool) -> io::Result<Option<libc::c_in
     if answer == Some(libc::EOPNOTSUPP) {
         io_flags = 0;
         // SAFETY: the call has no preconditions.
-        let flags = unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_GETFL) };
+        let flags = check(unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_GETFL) })?;
         // SAFETY: the call has no preconditions.
-        if flags < 0 || unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        check(unsafe { libc::fcntl(tap.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
         answer = write_nonsense(tap, has_header, io_flags);
     }
     let (without_information, with_information) =

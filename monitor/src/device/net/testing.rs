@@ -3,6 +3,7 @@
 use super::super::testing::{Rig, skip};
 use super::interface::{Interfaces, Request};
 use super::*;
+use crate::syscall::check;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -37,9 +38,7 @@ pub(super) fn in_namespace(test: &str, body: impl FnOnce() + Send + 'static) {
         let map = format!("0 {} 1", unsafe { libc::getuid() });
         let leave = move || {
             // SAFETY: the call has no preconditions; the new process has one thread.
-            if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
+            check(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) })?;
             // As root in there, so that the settings below /proc/sys are ours.
             std::fs::write("/proc/self/uid_map", &map)
         };
