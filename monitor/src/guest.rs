@@ -2,7 +2,7 @@
 
 use crate::abi::{Abi, Stop};
 use crate::elf::Manifest;
-use crate::error::host;
+use crate::error::{Error, host};
 use crate::interrupt::Timer;
 use crate::observe::counts::ExitCounts;
 use crate::observe::timeline::Timeline;
@@ -37,11 +37,11 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// A [`Stop`] where the host has no timer for it.
-    pub(crate) fn arm(&mut self, timeout: Option<Duration>) -> Result<(), Stop> {
+    /// The host has no timer for it.
+    pub(crate) fn arm(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         let Some(timeout) = timeout else { return Ok(()) };
         let armed = self.abi.interrupts().arm(Timer::Timeout, timeout);
-        armed.map_err(|error| Stop::Ended(Cause::Failed(host("set the timer for --timeout", &error))))
+        armed.map_err(|error| host("set the timer for --timeout", &error))
     }
 
     /// Does what the guest asks for by writing `value`, of `width` bytes, to an I/O port.

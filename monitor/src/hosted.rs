@@ -56,8 +56,8 @@ pub struct Host {
 
 impl Host {
     /// Serves the program whose manifest is `descriptor` (what its note would hold) as the options of this process's command line say;
-    /// the program's own arguments come behind them, where that may be misread after `--`. Where it cannot, or where only a text was asked for, says so and ends the process, as
-    /// `ukvm-run` does.
+    /// the program's own arguments come behind them, where that may be misread after `--`. Where it cannot, or where only a text was
+    /// asked for, says so and ends the process, as `ukvm-run` does.
     #[must_use]
     pub fn of_command_line(descriptor: &[u8]) -> Self {
         // As the standard library does before a `main` of its own: who reads no more is an error of a write, and not the end.
@@ -166,10 +166,8 @@ fn serve(mut config: Config, descriptor: &[u8]) -> Result<(Guest, Memory, Vec<Op
     let mut guest = Guest::new(Box::new(dispatch), &manifest, timeline, placement);
     // Deadlines are kept all the same where this is refused, only later.
     let _ = sleep_exactly();
-    match guest.arm(config.timeout) {
-        Err(Stop::Ended(Cause::Failed(error))) => Err(error),
-        _ => Ok((guest, shared, mappings)),
-    }
+    guest.arm(config.timeout)?;
+    Ok((guest, shared, mappings))
 }
 
 /// Where what is: all of the process is the program's, and what it shares with the host begins at `start`, with `info` bytes of boot

@@ -135,8 +135,8 @@ impl Vm {
     fn run_to_stop(&mut self) -> Stop {
         // Deadlines are kept all the same where this is refused, only later.
         let _ = sleep_exactly();
-        if let Err(stop) = self.guest.arm(self.timeout) {
-            return stop;
+        if let Err(error) = self.guest.arm(self.timeout) {
+            return Stop::Ended(Cause::Failed(error));
         }
         let mut first = true;
         loop {
