@@ -4,6 +4,7 @@ use crate::device::console::input::Input;
 use crate::device::console::output::Output;
 use crate::device::console::terminal::{ESCAPE, EscapeKey, RawMode, is_terminal};
 use crate::device::console::watchers::{MOST, refusal};
+use crate::device::nowait::{is_any_ready_within, is_ready_within};
 use crate::error::{Error, ErrorKind, plain};
 use crate::local_socket;
 use crate::outcome::Cause;
@@ -115,7 +116,9 @@ fn watch(console: &OwnedFd, on_terminal: bool) -> Result<End, Error> {
             unsafe { libc::shutdown(console.as_raw_fd(), libc::SHUT_WR) };
             told = true;
         }
-        wait(typed.wait_for().chain(shown.wait_for()).collect(), None);
+        // Whatever ends the wait is found by looking.
+        let wanted: Vec<_> = typed.wait_for().chain(shown.wait_for()).collect();
+        is_any_ready_within(&wanted, Duration::MAX);
     }
 }
 
@@ -178,7 +181,9 @@ impl Flow {
 
     /// Waits for more input.
     fn wait_for_input(&self, time: Duration) {
-        wait(self.from.wait_for(!self.ended).map(|fd| (fd, libc::POLLIN)).into_iter().collect(), Some(time));
+        if let Some(fd) = self.from.wait_for(!self.ended) {
+            is_ready_within(fd, libc::POLLIN, time);
+        }
     }
 
     /// What must happen before it can get further.
@@ -187,13 +192,4 @@ impl Flow {
         let output = (!self.bytes.is_empty()).then(|| (self.to.fd(), libc::POLLOUT));
         input.into_iter().chain(output)
     }
-}
-
-/// Waits until one of these is ready, a signal comes that does not end the process, or the time is over, if there is a limit.
-fn wait(wanted: Vec<(RawFd, libc::c_short)>, limit: Option<Duration>) {
-    let mut polled: Vec<_> =
-        wanted.into_iter().map(|(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
-    let milliseconds = limit.map_or(-1, |limit| limit.as_millis().try_into().unwrap_or(libc::c_int::MAX));
-    // SAFETY: the vector's entries are live and only borrowed. Whatever ends the wait is found by looking.
-    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
 }

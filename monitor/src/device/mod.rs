@@ -7,7 +7,7 @@ pub mod block;
 pub mod console;
 pub(crate) mod log;
 pub mod net;
-mod nowait;
+pub(crate) mod nowait;
 pub mod open;
 #[cfg(test)]
 pub(crate) mod testing;

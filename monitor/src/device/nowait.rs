@@ -20,12 +20,12 @@ pub(super) fn is_ready(fd: RawFd, events: libc::c_short) -> bool {
 }
 
 /// The same within `time`, or until a signal comes.
-pub(super) fn is_ready_within(fd: RawFd, events: libc::c_short, time: Duration) -> bool {
+pub(crate) fn is_ready_within(fd: RawFd, events: libc::c_short, time: Duration) -> bool {
     is_any_ready_within(&[(fd, events)], time)
 }
 
 /// The same for any of several.
-pub(super) fn is_any_ready_within(wanted: &[(RawFd, libc::c_short)], time: Duration) -> bool {
+pub(crate) fn is_any_ready_within(wanted: &[(RawFd, libc::c_short)], time: Duration) -> bool {
     let entry = |&(fd, events): &(RawFd, libc::c_short)| libc::pollfd { fd, events, revents: 0 };
     let mut entries: Vec<_> = wanted.iter().map(entry).collect();
     let milliseconds = time.as_millis().try_into().unwrap_or(libc::c_int::MAX);
