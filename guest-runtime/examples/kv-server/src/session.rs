@@ -10,9 +10,8 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::future::poll_fn;
-use core::task::Poll;
 use core::time::Duration;
+use embassy_futures::yield_now;
 use embedded_io_async::{Read, Write};
 
 /// Bytes of requests that a connection may have in memory at any time: requests and replies that are longer draw on the [`Budget`].
@@ -225,20 +224,6 @@ impl<D: Device, T: Timer> Service<D, T> {
         }
         self.timer.within(self.patience, stream.flush()).await?.ok()
     }
-}
-
-/// Lets other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Why there will be no whole request.
