@@ -1,10 +1,12 @@
-//! HTTP/1.1 for servers and clients: the crate `ukvm-http`, the runtime as what it stands on, and what a program with a server does around it.
+//! HTTP/1.1 for servers and clients: the crate `ukvm-http`, the runtime as what it stands on, and what a program with a server does
+//! around it.
 //!
 //! ```ignore
 //! async fn main() -> u8 {
 //!     http::run("greeter", http::HTTP_PORT, async |options| {
-//!         let endpoint = Endpoint::open("greeter", "service", &options, 100).map_err(|error| error.to_string())?;
-//!         let listener = endpoint.listen(4096, 4096).map_err(|error| error.to_string())?;
+//!         let endpoint = Endpoint::open("greeter", "service", options.network, options.port, 100)
+//!             .map_err(|error| error.to_string())?;
+//!         let listener = endpoint.listen(TcpOptions::default()).map_err(|error| error.to_string())?;
 //!         http::serve("greeter", Server::new(Greeter, Runtime, limits), listener, Plain).await;
 //!         Ok(())
 //!     })
@@ -14,7 +16,7 @@
 
 pub use ukvm_http::*;
 
-use crate::net::{self, BindError, Stack, TcpListener, TcpOptions};
+use crate::net::TcpListener;
 use crate::{args, println, shutdown, task, time};
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -61,51 +63,6 @@ pub async fn run(name: &str, port: u16, program: impl AsyncFnOnce(Options) -> Re
             println!("{name}: {error}");
             1
         }
-    }
-}
-
-/// Where clients come in: a stack and a port of it.
-#[derive(Debug)]
-pub struct Endpoint {
-    name: &'static str,
-    stack: Stack,
-    port: u16,
-    connections: usize,
-}
-
-impl Endpoint {
-    /// Opens the network on `device` for the program `name`, with at most `most` connections, or fewer where the arguments say so.
-    ///
-    /// # Errors
-    ///
-    /// As [`Stack::open`].
-    pub fn open(
-        name: &'static str,
-        device: &str,
-        options: &Options,
-        most: usize,
-    ) -> Result<Self, net::OpenError> {
-        let mut config = options.network.clone();
-        let connections = config.max_connections.unwrap_or(most).min(most);
-        config.max_connections = Some(connections);
-        Ok(Self { name, stack: Stack::open(device, config)?, port: options.port, connections })
-    }
-
-    /// Lets clients in, each with buffers of so many bytes, and prints each address at which they find the program.
-    ///
-    /// # Errors
-    ///
-    /// As [`listen`](ukvm_net_stack::Stack::listen).
-    pub fn listen(self, receive_buffer: usize, send_buffer: usize) -> Result<TcpListener, BindError> {
-        let Self { name, stack, port, connections } = self;
-        let buffers =
-            TcpOptions { backlog: connections, receive_buffer, send_buffer, ..TcpOptions::default() };
-        let listener = stack.listen(port, buffers)?;
-        drop(task::spawn(async move {
-            let say = |address| println!("{name}: at {address} port {port}, up to {connections} connections");
-            stack.for_each_address(say).await;
-        }));
-        Ok(listener)
     }
 }
 

@@ -17,8 +17,10 @@
 
 mod device;
 mod dial;
+mod endpoint;
 mod watch;
 
+pub use endpoint::Endpoint;
 pub use ukvm_net_stack::{
     Accept, BindError, Config, ConfigError, Configuration, Conflict, ConnectError, Counters, IpAddress,
     IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr, Ipv6Address, Lease, LeaseRoute, MAX_ADDRESSES, Options,

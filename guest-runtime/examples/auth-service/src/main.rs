@@ -11,8 +11,8 @@ use auth_service::capacity::{self, HEAD_LIMIT, RECEIVE_BUFFER, SEND_BUFFER};
 use auth_service::login::Login;
 use ukvm_runtime::block::Disk;
 use ukvm_runtime::console::Notices;
-use ukvm_runtime::http::{self, Endpoint, Limits, Options, Plain, Runtime, Server};
-use ukvm_runtime::net;
+use ukvm_runtime::http::{self, Limits, Options, Plain, Runtime, Server};
+use ukvm_runtime::net::{self, Endpoint, TcpOptions};
 
 ukvm_runtime::program! {
     main = main;
@@ -32,9 +32,12 @@ async fn main() -> u8 {
 async fn serve(options: Options) -> Result<(), String> {
     let disk = Disk::open("data").map_err(|error| error.to_string())?;
     let memory = net::spare_memory("service").map_err(|error| error.to_string())?;
-    let endpoint = Endpoint::open(NAME, "service", &options, capacity::connections(memory))
-        .map_err(|error| error.to_string())?;
-    let listener = endpoint.listen(RECEIVE_BUFFER, SEND_BUFFER).map_err(|error| error.to_string())?;
+    let endpoint =
+        Endpoint::open(NAME, "service", options.network, options.port, capacity::connections(memory))
+            .map_err(|error| error.to_string())?;
+    let buffers =
+        TcpOptions { receive_buffer: RECEIVE_BUFFER, send_buffer: SEND_BUFFER, ..TcpOptions::default() };
+    let listener = endpoint.listen(buffers).map_err(|error| error.to_string())?;
     // No body of this service is longer than a line.
     let limits =
         Limits { timeout: options.timeout, head: HEAD_LIMIT, piece: 0, large_piece: 0, large_streams: 0 };

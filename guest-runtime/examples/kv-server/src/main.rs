@@ -17,7 +17,7 @@ use kv_server::writer::Writer;
 use ukvm_runtime::abi::exit_status;
 use ukvm_runtime::block::{self, Disk};
 use ukvm_runtime::console::Notices;
-use ukvm_runtime::net::{self, Stack, TcpListener, TcpOptions};
+use ukvm_runtime::net::{self, Endpoint, TcpListener, TcpOptions};
 use ukvm_runtime::{args, println, shutdown, task, time};
 
 ukvm_runtime::program! {
@@ -67,22 +67,12 @@ fn arguments() -> Result<(net::Options, bool), String> {
 async fn serve(options: net::Options, check: bool) -> Result<(), String> {
     let disk = Disk::open("data").map_err(|error| error.to_string())?;
     let shares = capacity::share(net::spare_memory("service").map_err(|error| error.to_string())?);
-    let mut config = options.config;
-    let connections = config.max_connections.unwrap_or(shares.connections).min(shares.connections);
-    config.max_connections = Some(connections);
-    let stack = Stack::open("service", config).map_err(|error| error.to_string())?;
+    let port = options.port.unwrap_or(PORT);
+    let endpoint = Endpoint::open(NAME, "service", options.config, port, shares.connections)
+        .map_err(|error| error.to_string())?;
     let opening =
         Options { cache: shares.cache, transaction: shares.transaction, small: shares.small, check };
     let store = Store::open(DataDisk(disk), opening).await.map_err(|error| error.to_string())?;
-    let port = options.port.unwrap_or(PORT);
-    let buffers = TcpOptions {
-        backlog: connections,
-        receive_buffer: RECEIVE_BUFFER,
-        send_buffer: SEND_BUFFER,
-        keep_alive: Some(KEEP_ALIVE),
-        ..TcpOptions::default()
-    };
-    let listener = stack.listen(port, buffers).map_err(|error| error.to_string())?;
     let (store, writer) = (Rc::new(store), Rc::new(Writer::default()));
     // Before anybody can know that it serves: an end that is asked for from then on is one in order.
     let closer = writer.clone();
@@ -90,10 +80,13 @@ async fn serve(options: net::Options, check: bool) -> Result<(), String> {
         shutdown::requested().await;
         closer.close();
     }));
-    drop(task::spawn(async move {
-        let say = |address| println!("{NAME}: at {address} port {port}, up to {connections} connections");
-        stack.for_each_address(say).await;
-    }));
+    let options = TcpOptions {
+        receive_buffer: RECEIVE_BUFFER,
+        send_buffer: SEND_BUFFER,
+        keep_alive: Some(KEEP_ALIVE),
+        ..TcpOptions::default()
+    };
+    let listener = endpoint.listen(options).map_err(|error| error.to_string())?;
     drop(task::spawn(accept(
         listener,
         Service {

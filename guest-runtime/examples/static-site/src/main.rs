@@ -10,8 +10,8 @@ use static_site::capacity::{self, RECEIVE_BUFFER, SEND_BUFFER};
 use static_site::site::Site;
 use ukvm_runtime::block::Disk;
 use ukvm_runtime::console::Notices;
-use ukvm_runtime::http::{self, Endpoint, Options, Plain, Runtime, Server};
-use ukvm_runtime::net;
+use ukvm_runtime::http::{self, Options, Plain, Runtime, Server};
+use ukvm_runtime::net::{self, Endpoint, TcpOptions};
 use ukvm_runtime::storage::{Error, Store};
 
 ukvm_runtime::program! {
@@ -32,10 +32,12 @@ async fn main() -> u8 {
 async fn serve(options: Options) -> Result<(), String> {
     let disk = Disk::open("site").map_err(|error| error.to_string())?;
     let shares = capacity::share(net::spare_memory("service").map_err(|error| error.to_string())?, 0);
-    let endpoint =
-        Endpoint::open(NAME, "service", &options, shares.connections).map_err(|error| error.to_string())?;
+    let endpoint = Endpoint::open(NAME, "service", options.network, options.port, shares.connections)
+        .map_err(|error| error.to_string())?;
     let store = Store::open_within(disk, shares.index).await.map_err(|error| error.to_string())?;
-    let listener = endpoint.listen(RECEIVE_BUFFER, SEND_BUFFER).map_err(|error| error.to_string())?;
+    let buffers =
+        TcpOptions { receive_buffer: RECEIVE_BUFFER, send_buffer: SEND_BUFFER, ..TcpOptions::default() };
+    let listener = endpoint.listen(buffers).map_err(|error| error.to_string())?;
     let notices = Notices::new();
     let report = move |error: &Error| notices.say(format_args!("{NAME}: the site cannot be read: {error}"));
     let server = Server::new(Site::new(store, report), Runtime, shares.limits(options.timeout));
