@@ -9,14 +9,12 @@ use crate::program::to_str;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ffi::{c_char, c_int, c_void};
-use core::future::poll_fn;
-use core::pin::pin;
 use core::slice;
-use core::task::Poll;
 use core::time::Duration;
+use embassy_futures::select::{Either, select};
 use embedded_io_async::{Read, Write};
 use ukvm_runtime::net::{
-    BindError, ConnectError, IpEndpoint, OpenError, Options, Stack, TcpError, TcpOptions, TcpStream,
+    BindError, ConnectError, OpenError, Options, Stack, TcpError, TcpOptions, TcpStream,
 };
 use ukvm_runtime::task::block_on;
 use ukvm_runtime::time::{Elapsed, timeout};
@@ -48,13 +46,10 @@ pub unsafe extern "C" fn ukvm_net_open(name: *const c_char) -> c_int {
 
 /// Runs `future`, but no longer than until the host wants an end.
 async fn unless_stopping<F: Future>(future: F) -> Result<F::Output, c_int> {
-    let mut future = pin!(future);
-    let mut stopping = pin!(shutdown::requested());
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending => stopping.as_mut().poll(context).map(|()| Err(UKVM_STOPPING)),
-    })
-    .await
+    match select(future, shutdown::requested()).await {
+        Either::First(output) => Ok(output),
+        Either::Second(()) => Err(UKVM_STOPPING),
+    }
 }
 
 fn network(number: c_int) -> Result<Network, c_int> {
@@ -109,24 +104,16 @@ pub unsafe extern "C" fn ukvm_tcp_connect(network: c_int, host: *const c_char, p
     connected.map_or_else(|error| error, keep)
 }
 
-/// Connects to the first of the host's addresses that answers.
+/// Looks the host up and connects.
 async fn connect(stack: Stack, host: &str, port: u16) -> Result<TcpStream, c_int> {
     let addresses = stack.resolve(host).await.map_err(|_| UKVM_UNREACHABLE)?;
-    let mut failed = UKVM_UNREACHABLE;
-    for address in addresses {
-        match TcpStream::connect(&stack, IpEndpoint::new(address, port), TcpOptions::default()).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                failed = match error {
-                    ConnectError::Unreachable => UKVM_UNREACHABLE,
-                    ConnectError::NoRoom => UKVM_NO_MEMORY,
-                    ConnectError::Refused => UKVM_RESET,
-                    ConnectError::TimedOut => UKVM_TIMED_OUT,
-                };
-            }
-        }
-    }
-    Err(failed)
+    let connected = stack.connect(&addresses, port, TcpOptions::default()).await;
+    connected.map_err(|error| match error {
+        ConnectError::Unreachable => UKVM_UNREACHABLE,
+        ConnectError::NoRoom => UKVM_NO_MEMORY,
+        ConnectError::Refused => UKVM_RESET,
+        ConnectError::TimedOut => UKVM_TIMED_OUT,
+    })
 }
 
 fn keep(stream: TcpStream) -> c_int {
@@ -157,8 +144,8 @@ fn within<T>(limit: Duration, call: impl Future<Output = Result<T, TcpError>>) -
     }
 }
 
-/// Waits for bytes from the peer, and reads at most `length` of them. Gives how many, 0 at their end, or an error below 0: UKVM_STOPPING where
-/// none are there and the host wants an end.
+/// Waits for bytes from the peer, and reads at most `length` of them. Gives how many, 0 at their end, or an error below 0: UKVM_STOPPING
+/// where none are there and the host wants an end.
 ///
 /// # Safety
 ///

@@ -66,8 +66,8 @@ pub(crate) fn find<T>(number: c_int, get: impl FnOnce(&mut Object) -> Option<T>)
     with(|objects| objects.get_mut(index).and_then(get)).ok_or(UKVM_BAD_NUMBER)
 }
 
-/// Gives back a disk, a listener, or a connection, the latter once the peer has got everything that was written. Gives 0, or an error, where the
-/// peer did not take it in time for one; the number is free then, too. A network stays.
+/// Gives back a disk, a listener, or a connection, the latter once the peer has got everything that was written. Gives 0, or an error,
+/// where the peer did not take it in time for one; the number is free then, too. A network stays.
 #[unsafe(no_mangle)]
 pub extern "C" fn ukvm_close(number: c_int) -> c_int {
     let is_network = |object: &mut Object| Some(matches!(object, Object::Network(_)));
