@@ -33,10 +33,15 @@ pub const fn size(devices: usize) -> usize {
 pub const fn encode<const N: usize>(manifest: &crate::manifest::Manifest<'_>) -> [u8; N] {
     assert!(N == size(manifest.devices.len()), "N must be note::size(number of devices)");
     let mut note = [0; N];
-    put(&mut note, 0, &(OWNER.len() as u32).to_le_bytes());
-    put(&mut note, 4, &((N - PREFIX_SIZE) as u32).to_le_bytes());
-    put(&mut note, 8, &TYPE.to_le_bytes());
-    put(&mut note, 12, &OWNER);
+    put_prefix(&mut note, N - PREFIX_SIZE, TYPE);
     manifest.encode_at(&mut note, PREFIX_SIZE);
     note
+}
+
+/// Begins a note of this type whose descriptor has `size` bytes.
+pub(crate) const fn put_prefix(note: &mut [u8], size: usize, kind: u32) {
+    put(note, 0, &(OWNER.len() as u32).to_le_bytes());
+    put(note, 4, &(size as u32).to_le_bytes());
+    put(note, 8, &kind.to_le_bytes());
+    put(note, 12, &OWNER);
 }

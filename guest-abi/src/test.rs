@@ -1,8 +1,9 @@
 //! The notes of a test program: what its tests are called, so that a harness can list them without starting it.
 //!
-//! Each test has a [note](crate::note) of its own, with the owner [`OWNER`] and the type [`TYPE`], beside the one with the
-//! manifest; one without a name says that the program has tests at all. Monitors pay no attention to them. The harness starts a guest for each test and gives it the test's name as the
-//! variable [`VARIABLE`] of its environment; the test has passed if the guest ends with status 0.
+//! Each test has a [note](crate::note) of its own, with the same [owner](crate::note::OWNER) and the type [`TYPE`], beside the one with
+//! the manifest; one without a name says that the program has tests at all. Monitors pay no attention to them. The harness starts a guest
+//! for each test and gives it the test's name as the variable [`VARIABLE`] of its environment; the test has passed if the guest ends with
+//! status 0.
 //!
 //! | offset | size | field of the descriptor |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! All three are UTF-8. A later version of this crate may append to it.
 
 use crate::bytes::{put, u32_at};
-use crate::note::{OWNER, PREFIX_SIZE};
+use crate::note::{PREFIX_SIZE, put_prefix};
 
 /// The type of the note: a test.
 pub const TYPE: u32 = 2;
@@ -62,10 +63,7 @@ impl<'a> Test<'a> {
         assert!(N == self.size(), "N must be the size of the test's note");
         let texts = [self.name, self.reason, self.expected];
         let mut note = [0; N];
-        put(&mut note, 0, &(OWNER.len() as u32).to_le_bytes());
-        put(&mut note, 4, &(self.descriptor_size() as u32).to_le_bytes());
-        put(&mut note, 8, &TYPE.to_le_bytes());
-        put(&mut note, 12, &OWNER);
+        put_prefix(&mut note, self.descriptor_size(), TYPE);
         put(&mut note, PREFIX_SIZE, &self.flags.to_le_bytes());
         let (mut at, mut i) = (PREFIX_SIZE + 4, 0);
         while i < texts.len() {

@@ -8,7 +8,8 @@
 //! 3. [`Acceptor`]: the handshake.
 //! 4. [`TlsStream`]: what comes after it.
 //!
-//! The memory of a connection is bounded, and that of all of them together: see [`MOST_MEMORY`] and [`SHARED_MEMORY`]. Time is not: whoever calls does not wait for ever.
+//! The memory of a connection is bounded, and that of all of them together: see [`MOST_MEMORY`] and [`SHARED_MEMORY`]. Time is not:
+//! whoever calls does not wait for ever.
 //!
 //! Not there: TLS 1.2 and older, certificates of clients, several certificates for several names, early data (0-RTT), OCSP.
 #![no_std]
