@@ -31,6 +31,7 @@ pub mod io;
 pub mod job;
 pub mod kv;
 pub mod life;
+pub mod load;
 pub mod machine;
 pub mod markdown;
 pub mod memory;

@@ -49,15 +49,10 @@ pub fn site(site: &Site, machine: &Machine) -> String {
     for load in &site.loads {
         text += &format!("| **{}** | | | | | | |\n", escaped(&load.name));
         for served in &load.servers {
-            let by = |interval: Option<Interval>| {
-                interval.map_or("–".to_owned(), |interval| escaped(&table::ratio(interval)))
-            };
+            let [rate, median, p99] = served.speed.medians();
             text += &format!(
-                "| {} | {:.0} | {} | {} | {} | {} | {} |\n",
+                "| {} | {rate} | {median} | {p99} | {} | {} | {} |\n",
                 escaped(&served.name),
-                served.requests_per_second.median,
-                table::time(served.p50_ns.median),
-                table::time(served.p99_ns.median),
                 table::size(served.memory_bytes.median),
                 by(served.by_nginx),
                 by(served.by_process),
@@ -77,8 +72,7 @@ pub fn job(job: &Job, machine: &Machine) -> String {
             let [median, least, p90] = [took.median, took.minimum, took.p90].map(table::time);
             text += &format!("| {} | {median} | {least} | {p90} | {by} |\n", escaped(name));
         };
-        let by = lived.by_curl.map_or("–".to_owned(), |by| escaped(&table::ratio(by)));
-        line(&format!("**{}**", lived.name), &lived.life_ns, &by);
+        line(&format!("**{}**", lived.name), &lived.life_ns, &by(lived.by_curl));
         for stage in &lived.stages {
             line(&stage.name, &stage.took_ns, "");
         }
@@ -95,14 +89,9 @@ pub fn kv(kv: &Kv, machine: &Machine) -> String {
     for load in &kv.loads {
         text += &format!("| **{}** | | | | |\n", escaped(&load.name));
         for served in &load.servers {
-            text += &format!(
-                "| {} | {:.0} | {} | {} | {} |\n",
-                escaped(&served.name),
-                served.requests_per_second.median,
-                table::time(served.p50_ns.median),
-                table::time(served.p99_ns.median),
-                served.by_redis.map_or("–".to_owned(), |interval| escaped(&table::ratio(interval))),
-            );
+            let [rate, median, p99] = served.speed.medians();
+            let (name, by) = (escaped(&served.name), by(served.by_redis));
+            text += &format!("| {name} | {rate} | {median} | {p99} | {by} |\n");
         }
     }
     text
@@ -110,6 +99,11 @@ pub fn kv(kv: &Kv, machine: &Machine) -> String {
 
 fn row(cells: [&str; 6]) -> String {
     format!("| {} |\n", cells.map(escaped).join(" | "))
+}
+
+/// A ratio, if there is one.
+fn by(interval: Option<Interval>) -> String {
+    interval.map_or("–".to_owned(), |interval| escaped(&table::ratio(interval)))
 }
 
 /// A text in which nothing ends a cell or a line.
@@ -132,6 +126,11 @@ mod tests {
         unmeasured: Vec<Unmeasured>,
     }
 
+    fn assert_page_has(table: &str, name: &str) {
+        let page = include_str!("../../../docs/performance.md");
+        assert!(page.contains(table), "docs/performance.md must have this of docs/results/{name}:\n{table}");
+    }
+
     #[test]
     fn the_page_on_performance_shows_the_result_beside_it() {
         let json = include_str!("../../../docs/results/ukvm-bench.json");
@@ -139,11 +138,7 @@ mod tests {
             serde_json::from_str(json).unwrap();
         let results = Results { machine, stopped, notes, promises: kept, unmeasured, ..Results::here() };
         let table = promises(&results);
-        let page = include_str!("../../../docs/performance.md");
-        assert!(
-            page.contains(&table),
-            "docs/performance.md must have this of docs/results/ukvm-bench.json:\n{table}"
-        );
+        assert_page_has(&table, "ukvm-bench.json");
     }
 
     #[test]
@@ -160,11 +155,7 @@ mod tests {
         ] {
             let Shown { machine, site: measured } = serde_json::from_str(json).unwrap();
             let table = site(&measured, &machine);
-            let page = include_str!("../../../docs/performance.md");
-            assert!(
-                page.contains(&table),
-                "docs/performance.md must have this of docs/results/{name}:\n{table}"
-            );
+            assert_page_has(&table, name);
         }
     }
 
@@ -178,11 +169,7 @@ mod tests {
         let json = include_str!("../../../docs/results/job.json");
         let Shown { machine, job: measured } = serde_json::from_str(json).unwrap();
         let table = job(&measured, &machine);
-        let page = include_str!("../../../docs/performance.md");
-        assert!(
-            page.contains(&table),
-            "docs/performance.md must have this of docs/results/job.json:\n{table}"
-        );
+        assert_page_has(&table, "job.json");
     }
 
     #[test]
@@ -195,11 +182,7 @@ mod tests {
         let json = include_str!("../../../docs/results/kv.json");
         let Shown { machine, kv: measured } = serde_json::from_str(json).unwrap();
         let table = kv(&measured, &machine);
-        let page = include_str!("../../../docs/performance.md");
-        assert!(
-            page.contains(&table),
-            "docs/performance.md must have this of docs/results/kv.json:\n{table}"
-        );
+        assert_page_has(&table, "kv.json");
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub fn ratio(interval: Interval) -> String {
     format!("{median:.digits$}  ({low:.digits$} to {high:.digits$})")
 }
 
+/// A line with a ratio.
+pub(crate) fn ratio_line(name: &str, interval: Interval) -> String {
+    format!("{name:<NAME$}    {}\n", ratio(interval))
+}
+
 /// The width of a column of names.
 pub(crate) const NAME: usize = 38;
 /// The width of a column of figures.
@@ -98,8 +103,8 @@ pub fn boot(boot: &Boot) -> String {
     for Ratio { of, to, first_byte, whole_life } in &boot.ratios {
         let ends = if first_byte.count < Interval::FEWEST { "their range" } else { "the 95 % interval" };
         text += &format!("{of} by {to}, round by round, with {ends}:\n");
-        text += &format!("{:<NAME$}    {}\n", "  first byte", ratio(*first_byte));
-        text += &format!("{:<NAME$}    {}\n", "  whole life", ratio(*whole_life));
+        text += &ratio_line("  first byte", *first_byte);
+        text += &ratio_line("  whole life", *whole_life);
     }
     if let Some(timeline) = &boot.timeline {
         text += &line(&format!("timeline, {} separate runs", timeline.runs), ["from", "takes"]);
@@ -131,7 +136,7 @@ pub fn churn(churn: &Churn) -> String {
     text += &format!("  {lives} lives in each, {at_once} at once\n");
     text += &summary(app, *app_per_second, show);
     text += &summary(floor, *floor_per_second, show);
-    text + &format!("{:<NAME$}    {}\n", format!("{app} by {floor}"), ratio(*by))
+    text + &ratio_line(&format!("{app} by {floor}"), *by)
 }
 
 /// Memory.
@@ -145,7 +150,7 @@ pub fn memory(memory: &Memory) -> String {
         }
         text += &summary(&format!("{name}, touched of the guest"), *guest_bytes, size);
     }
-    text += &format!("{:<NAME$}    {}\n", "without guest, by the floor's", ratio(memory.ratio));
+    text += &ratio_line("without guest, by the floor's", memory.ratio);
     for Cost { name, many, further_bytes, .. } in [&memory.app, &memory.floor] {
         text += &line(&format!("{name}, at once"), ["own", "guests", "machine"]);
         for many in many {

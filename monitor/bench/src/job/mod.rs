@@ -224,7 +224,7 @@ pub fn table(job: &Job) -> String {
             text += &row(&format!("    {name}"), took_ns);
         }
         if let Some(by) = by_curl {
-            text += &format!("{:<width$}    {}\n", "    by curl", table::ratio(*by), width = table::NAME);
+            text += &table::ratio_line("    by curl", *by);
         }
     }
     text

@@ -1,6 +1,7 @@
 //! The client that loads a server: redis-benchmark.
 
 use crate::error::Error;
+use crate::load::Measured;
 use crate::session::Session;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -12,14 +13,6 @@ const KEYS: &str = "10000";
 /// redis-benchmark.
 #[derive(Debug)]
 pub(super) struct Benchmark(pub(super) PathBuf);
-
-/// What a load came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Measured {
-    pub(super) per_second: f64,
-    pub(super) p50_ns: f64,
-    pub(super) p99_ns: f64,
-}
 
 impl Benchmark {
     /// Sends so many commands over so many connections, each with up to `pipeline` under way.

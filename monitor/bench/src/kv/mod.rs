@@ -10,14 +10,14 @@ use crate::directory::Directory;
 use crate::error::Error;
 use crate::io::cpus::Cpus;
 use crate::io::network;
+use crate::load::{self, Speed};
 use crate::program::Program;
 use crate::rounds::Rounds;
-
 use crate::session::Session;
-use crate::stats::{Interval, Summary};
+use crate::stats::Interval;
 use crate::table;
 use crate::turn::Turn;
-use benchmark::{Benchmark, Measured};
+use benchmark::Benchmark;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;
@@ -158,12 +158,9 @@ pub struct Load {
 pub struct Served {
     /// Its name.
     pub name: String,
-    /// Answers a second.
-    pub requests_per_second: Summary,
-    /// The time within which half of the answers came, in nanoseconds.
-    pub p50_ns: Summary,
-    /// That within which 99 of 100 came.
-    pub p99_ns: Summary,
+    /// How fast it answered.
+    #[serde(flatten)]
+    pub speed: Speed,
     /// Its requests a second by those of Redis, round by round; not of Redis itself.
     pub by_redis: Option<Interval>,
 }
@@ -196,19 +193,11 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Kv>, Option<Error>) {
     let loads = loads().enumerate().map(|(number, (command, (clients, pipeline, _)))| {
         let of =
             |server: usize| rounds.values(server).iter().filter_map(move |turn| turn.get(number).copied());
-        let summary = |server, value: fn(Measured) -> f64| Summary::of(of(server).map(value));
         let servers = SERVERS.iter().enumerate().map(|(server, name)| {
-            let pairs = of(server).zip(of(REDIS));
             Some(Served {
                 name: (*name).to_owned(),
-                requests_per_second: summary(server, |measured| measured.per_second)?,
-                p50_ns: summary(server, |measured| measured.p50_ns)?,
-                p99_ns: summary(server, |measured| measured.p99_ns)?,
-                by_redis: if server == GUEST {
-                    Interval::of(pairs.map(|(guest, redis)| guest.per_second / redis.per_second))
-                } else {
-                    None
-                },
+                speed: Speed::of(of(server))?,
+                by_redis: if server == GUEST { load::ratio(of(server), of(REDIS)) } else { None },
             })
         });
         let servers = servers.collect::<Option<_>>()?;
@@ -229,19 +218,10 @@ pub fn table(kv: &Kv) -> String {
     for load in &kv.loads {
         text += &format!("  {}\n", load.name);
         for served in &load.servers {
-            let figures = [
-                format!("{:.0}", served.requests_per_second.median),
-                table::time(served.p50_ns.median),
-                table::time(served.p99_ns.median),
-            ];
+            let figures = served.speed.medians();
             text += &table::line(&format!("    {}", served.name), figures.iter().map(String::as_str));
             if let Some(by) = served.by_redis {
-                text += &format!(
-                    "{:<width$}    {}\n",
-                    "      by redis-server",
-                    table::ratio(by),
-                    width = table::NAME
-                );
+                text += &table::ratio_line("      by redis-server", by);
             }
         }
     }

@@ -11,6 +11,7 @@ mod wrk;
 use crate::error::Error;
 use crate::io::cpus::Cpus;
 use crate::io::network;
+use crate::load::{self, Speed};
 use crate::memory::smaps;
 use crate::nginx::{self, Tls};
 use crate::program::Program;
@@ -24,7 +25,7 @@ use files::{BULK, Files, LARGE, SMALL};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wrk::{Measured, Wrk};
+use wrk::Wrk;
 
 /// How long the first load is kept up before anything is measured, which wrk counts in whole seconds.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -173,12 +174,9 @@ pub struct Load {
 pub struct Served {
     /// Its name.
     pub name: String,
-    /// Replies a second.
-    pub requests_per_second: Summary,
-    /// The time within which half of the replies came, in nanoseconds.
-    pub p50_ns: Summary,
-    /// That within which 99 of 100 came.
-    pub p99_ns: Summary,
+    /// How fast it answered.
+    #[serde(flatten)]
+    pub speed: Speed,
     /// What the process had of the machine's memory after the load (PSS), in bytes: that of a guest with the guest's memory, as far
     /// as it was touched, and the part of the image that is mapped.
     pub memory_bytes: Summary,
@@ -217,22 +215,15 @@ pub fn measure(plan: &Plan, session: &Session) -> (Option<Site>, Option<Error>) 
     });
     cpus.release();
     let loads = loads.iter().enumerate().map(|(number, load)| {
-        let of =
+        let turns =
             |server: usize| rounds.values(server).iter().filter_map(move |turn| turn.get(number).copied());
-        let by = |server, other| {
-            let pairs = of(server).zip(of(other));
-            Interval::of(pairs.map(|((one, _), (two, _))| one.per_second / two.per_second))
-        };
-        let summary = |server, value: fn(Measured, u64) -> f64| {
-            Summary::of(of(server).map(|(measured, memory)| value(measured, memory)))
-        };
+        let of = |server| turns(server).map(|(measured, _)| measured);
+        let by = |server, other| load::ratio(of(server), of(other));
         let servers = names.iter().enumerate().map(|(server, name)| {
             Some(Served {
                 name: (*name).to_owned(),
-                requests_per_second: summary(server, |measured, _| measured.per_second)?,
-                p50_ns: summary(server, |measured, _| measured.p50_ns)?,
-                p99_ns: summary(server, |measured, _| measured.p99_ns)?,
-                memory_bytes: summary(server, |_, memory| memory as f64)?,
+                speed: Speed::of(of(server))?,
+                memory_bytes: Summary::of(turns(server).map(|(_, memory)| memory as f64))?,
                 by_nginx: if server == NGINX { None } else { by(server, NGINX) },
                 by_process: if server == GUEST { by(server, PROCESS) } else { None },
             })
@@ -255,21 +246,12 @@ pub fn table(name: &str, site: &Site) -> String {
     for load in &site.loads {
         text += &format!("  {}\n", load.name);
         for served in &load.servers {
-            let figures = [
-                format!("{:.0}", served.requests_per_second.median),
-                table::time(served.p50_ns.median),
-                table::time(served.p99_ns.median),
-                table::size(served.memory_bytes.median),
-            ];
+            let [rate, median, p99] = served.speed.medians();
+            let figures = [rate, median, p99, table::size(served.memory_bytes.median)];
             text += &table::line(&format!("    {}", served.name), figures.iter().map(String::as_str));
             for (name, by) in [("nginx", served.by_nginx), ("the process", served.by_process)] {
                 if let Some(by) = by {
-                    text += &format!(
-                        "{:<width$}    {}\n",
-                        format!("      by {name}"),
-                        table::ratio(by),
-                        width = table::NAME
-                    );
+                    text += &table::ratio_line(&format!("      by {name}"), by);
                 }
             }
         }

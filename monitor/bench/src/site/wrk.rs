@@ -1,6 +1,7 @@
 //! The client that loads a server: wrk.
 
 use crate::error::Error;
+use crate::load::Measured;
 use crate::session::Session;
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,14 +22,6 @@ end
 pub(super) struct Wrk {
     program: PathBuf,
     script: PathBuf,
-}
-
-/// What a load came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Measured {
-    pub(super) per_second: f64,
-    pub(super) p50_ns: f64,
-    pub(super) p99_ns: f64,
 }
 
 impl Wrk {
