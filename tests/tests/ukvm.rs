@@ -52,7 +52,7 @@ fn artifacts() -> Result<Artifacts> {
     let directory = guests.first().and_then(|guest| guest.parent()).context("there is no guest")?;
     Ok(Artifacts {
         monitor,
-        runner: xtask::monitor::build_runner().context("building the runner")?,
+        runner: xtask::monitor::build_tool("ukvm-runner").context("building the runner")?,
         odd_monitor: PathBuf::from(env!("CARGO_BIN_EXE_odd-run")),
         guests: directory.into(),
         hvt_guests: xtask::hvt_guests::directory(),

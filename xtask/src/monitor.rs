@@ -13,13 +13,14 @@ pub fn build() -> Result<PathBuf> {
     build_program("ukvm", "ukvm-run")
 }
 
-/// Builds `ukvm-runner`, and gives its path. It waits for others mostly, and is compiled faster so than optimised.
+/// Builds a tool of this workspace, the only program of its package, and gives its path. Not optimised, as it is used once, or waits for
+/// others mostly: so it is there sooner.
 ///
 /// # Errors
 ///
 /// Where cargo fails.
-pub fn build_runner() -> Result<PathBuf> {
-    build_with(&[], "ukvm-runner", "ukvm-runner")
+pub fn build_tool(name: &str) -> Result<PathBuf> {
+    build_with(&[], name, name)
 }
 
 /// Builds a program of this workspace, optimised and static, and gives its path.

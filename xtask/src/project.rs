@@ -62,7 +62,7 @@ impl Tools {
     ///
     /// Where cargo fails.
     pub fn build() -> Result<Self> {
-        Ok(Self { monitor: monitor::build()?, runner: monitor::build_runner()? })
+        Ok(Self { monitor: monitor::build()?, runner: monitor::build_tool("ukvm-runner")? })
     }
 }
 
