@@ -18,6 +18,7 @@
 //! - [`files`]: disk images, other files and outside programs.
 //! - [`client`]: clients of the guests' services.
 //! - [`certificates`]: authorities, and what they certify.
+//! - [`random`]: random numbers that are the same in each run.
 //! - [`redis`]: a client of the Redis protocol, and guests that speak it.
 //! - [`site`]: web sites, and images of them.
 //! - [`web`]: a web server that says what a test has it say.
@@ -34,6 +35,7 @@ pub mod journal;
 pub mod network;
 pub mod peer;
 pub mod processors;
+pub mod random;
 pub mod redis;
 pub mod rig;
 pub mod routing;

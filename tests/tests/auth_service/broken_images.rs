@@ -5,6 +5,7 @@ use auth_service::accounts::verify;
 use auth_service::user::UserName;
 use embassy_futures::block_on;
 use fatfs::FatType;
+use ukvm_tests::random::Random;
 
 /// The bound that the service promises, with room for what it reads besides.
 const MOST_READS: u32 = 10_100;
@@ -134,7 +135,7 @@ fn random_damage_is_survived() {
     let names: Vec<String> = (0..20).map(|number| format!("a user with a long name {number}")).collect();
     let mut files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, b"secret" as &[u8])).collect();
     files.push(("user", &[b'x'; 3000]));
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(1);
     for (kind, ..) in KINDS {
         let mut disk = MemoryDisk::new(image(kind, &files));
         // The boot sector, the beginning of each FAT, the root directory.
@@ -161,17 +162,5 @@ fn random_damage_is_survived() {
                 disk.bytes[at] = byte;
             }
         }
-    }
-}
-
-/// A generator of numbers that are random enough (xorshift64*), and the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 }

@@ -1,7 +1,7 @@
 //! Files that are written, on file systems that `fsck.vfat` and `mcopy` then look at.
 
 use crate::fat::{KINDS, image};
-use crate::world::{FAT, Random, assert_same, directory, fsck, open, run, text, wait, write};
+use crate::world::{FAT, assert_same, directory, fsck, open, run, text, wait, write};
 use embedded_io_async::{Read, Seek, SeekFrom, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::fs;
 use std::rc::Rc;
 use ukvm_storage::fat::{Clock, OpenOptions, Volume, VolumeError};
 use ukvm_storage::{Device, Entry, ReadFailed, WritableDevice, WriteFailed};
+use ukvm_tests::random::Random;
 
 ukvm_tests::tests! {
     files_are_written_and_read .needs(FAT);
@@ -389,7 +390,7 @@ fn random_operations_agree_with_a_model() {
     for (kind, steps) in [(KINDS[0], 600), (KINDS[1], 1500), (KINDS[2], 300)] {
         let disk = Disk::new(empty(kind));
         let mut volume = mount(&disk);
-        let mut model = Model { random: Random::default(), expected: BTreeMap::new() };
+        let mut model = Model { random: Random::new(1), expected: BTreeMap::new() };
         for step in 1..=steps {
             wait(model.step(&volume));
             if step % 150 == 0 {
@@ -415,10 +416,10 @@ fn a_cut_at_any_write_loses_nothing_that_was_there() {
     let base = image(tree.path(), KINDS[1]);
     let disk = Disk::new(base.clone());
     let volume = mount(&disk);
-    let mut random = Random::default();
+    let mut random = Random::new(1);
     wait(async {
         // All kinds of changes, but none to what is kept.
-        let mut model = Model { random: Random::default(), expected: BTreeMap::from([("new".into(), None)]) };
+        let mut model = Model { random: Random::new(1), expected: BTreeMap::from([("new".into(), None)]) };
         volume.create_directory("new").await.unwrap();
         for _ in 0..60 {
             model.step(&volume).await;

@@ -165,25 +165,6 @@ pub(crate) fn read_all<D: Device>(store: &Store<D>) {
     }
 }
 
-/// A generator of numbers that are random enough (xorshift64*), and the same in each run.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Default for Random {
-    fn default() -> Self {
-        Self(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-}
-
 /// Checks that `fsck.vfat` finds nothing wrong with an image.
 #[track_caller]
 pub(crate) fn fsck(image: &[u8]) {

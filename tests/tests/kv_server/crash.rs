@@ -1,7 +1,6 @@
 //! The store after crashes of the host: every acknowledged write is there, and nothing that was never written.
 
 use crate::disk::{Disk, Faults, Flushes};
-use crate::random::Random;
 use embassy_futures::block_on;
 use embassy_futures::join::{join, join_array};
 use kv_server::command::Command;
@@ -12,6 +11,7 @@ use std::array::from_fn;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use ukvm_tests::random::Random;
 
 /// Bytes of the disk.
 const SIZE: usize = 4 << 20;

@@ -1,9 +1,9 @@
 //! A disk in memory that logs what is done to it, and can fail.
 
-use crate::random::Random;
 use embassy_futures::yield_now;
 use kv_server::device::{Device, DeviceError};
 use std::sync::{Arc, Mutex, MutexGuard};
+use ukvm_tests::random::Random;
 
 /// Bytes that a disk writes whole or not at all.
 pub(crate) const SECTOR: usize = 512;

@@ -1,12 +1,12 @@
 //! The store on disks that fail, that are full, and that hold something else.
 
 use crate::disk::{Disk, Faults};
-use crate::random::Random;
 use embassy_futures::block_on;
 use kv_server::command::Command;
 use kv_server::device::DeviceError;
 use kv_server::reply::Reply;
 use kv_server::store::{OpenError, Options, Store};
+use ukvm_tests::random::Random;
 
 /// Few pages of the store are in memory, and it is not checked when it is opened.
 const OPTIONS: Options = Options { cache: 256 << 10, small: 0, transaction: 4 << 20, check: false };

@@ -3,5 +3,4 @@
 mod crash;
 mod disk;
 mod faults;
-mod random;
 mod requests;

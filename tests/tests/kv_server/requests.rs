@@ -1,7 +1,7 @@
 //! What bytes are as requests.
 
-use crate::random::Random;
 use kv_server::request::{BadRequest, LONGEST_ARGUMENT, MOST_ARGUMENTS, Parsed, parse};
+use ukvm_tests::random::Random;
 
 fn arguments(bytes: &[u8]) -> Vec<Vec<u8>> {
     match parse(bytes) {
