@@ -3,22 +3,30 @@
 //! A rig is a command that takes options, a directory and a shell command, and runs the latter, as root, in a machine that has this
 //! one's root file system and the directory as `/host`. Its exit status is the shell command's, or 125 where the machine was lost.
 //!
-//! An emulated processor has faults of its own, from which the machine's kernel dies now and then. The tests that had not ended then
-//! run in another machine, and one that a machine was lost under twice counts as failed.
+//! An emulated processor has faults of its own, from which the machine's kernel dies or stands still now and then. The tests that had
+//! not ended then run in another machine, and one that a machine was lost under twice counts as failed.
 
 use crate::artifacts::artifacts;
 use crate::files;
 use crate::journal::{self, Journal};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
 
 /// How many times slower than this machine it is taken to be.
 const SLOWNESS: u32 = 20;
 /// The memory of the machine in MiB: a hundred guests run in it at once.
 const MEMORY: &str = "4096";
-/// How long the machine may live, in seconds.
-const TIME: &str = "3000";
+/// How long all machines together may live.
+const TIME: Duration = Duration::from_secs(3000);
+/// How long a machine may be without a test that begins or ends: less than the 400 s that a guest has as a rule, which would
+/// be found to be too slow otherwise, and more than any test takes.
+const STANDSTILL: Duration = Duration::from_secs(300);
+/// How long a rig may take to put away its machine, once it is told to.
+const GRACE: Duration = Duration::from_secs(30);
 /// The exit status of a rig whose machine did not start, or stopped before the command ended.
 const LOST: i32 = 125;
 /// How many machines there may be one after the other.
@@ -57,14 +65,17 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
         line += &format!(" {}", quoted(&argument));
     }
 
+    let end = Instant::now() + TIME;
     let mut suspects = Vec::new();
     for machine in 1..=MACHINES {
-        let status = Command::new(rig)
-            .args(["--mem", MEMORY, "--timeout", TIME])
+        let left = end.saturating_duration_since(Instant::now()).as_secs().max(1).to_string();
+        let child = Command::new(rig)
+            .args(["--mem", MEMORY, "--timeout", &left])
             .args([directory.path(), Path::new(&line)])
-            .status()?;
+            .spawn()?;
+        let status = wait(child, &place("journal"))?;
         let journal = Journal::read(&place("journal"))?;
-        if status.code() != Some(LOST) {
+        if let Some(status) = status.filter(|status| status.code() != Some(LOST)) {
             let good = status.success() && journal.failed.is_empty();
             say_failed(&journal);
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -79,6 +90,34 @@ pub fn run(rig: &Path, arguments: impl IntoIterator<Item = String>) -> io::Resul
     }
     println!("{MACHINES} machines were lost");
     Ok(ExitCode::FAILURE)
+}
+
+/// Waits for the end of a machine, or ends it where nothing more comes into the journal: then without a status.
+fn wait(mut rig: Child, journal: &Path) -> io::Result<Option<ExitStatus>> {
+    let length = || journal.metadata().map_or(0, |file| file.len());
+    let (mut before, mut since) = (length(), Instant::now());
+    while since.elapsed() < STANDSTILL {
+        if let Some(status) = rig.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let now = length();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
+    println!("\nno test has begun or ended for {} s", STANDSTILL.as_secs());
+    kill(Pid::from_raw(rig.id().cast_signed()), Signal::SIGTERM)?;
+    let deadline = Instant::now() + GRACE;
+    while rig.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            rig.kill()?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = rig.wait()?;
+    Ok(None)
 }
 
 /// The last machine's suite counts its own failures alone.

@@ -130,16 +130,16 @@ fn the_memory_is_what_the_abi_promises() {
 }
 
 fn the_memory_is_as_large_as_asked() {
-    for mib in [2, 4, 6, 62, 1026] {
+    // To touch the largest takes minutes in the emulated machine.
+    for mib in [2, 4, 6, 62, 1026].into_iter().filter(|mib| *mib < 1026 || !in_rig()) {
         let run = Run::hvt("memory").option("--mem", format!("{mib}M"));
         run.finish().status(0).prints(&memory(mib << 20)).quietly();
     }
     // Large pages: what is over is left.
     Run::hvt("memory").option("--mem", "3M").finish().status(0).prints(&memory(2 << 20)).quietly();
     // The most that there is, which the emulated machine has not got itself.
-    if !in_rig() {
-        Run::hvt("status").option("--mem", "4G").args(["5"]).finish().status(5).quietly();
-    }
+    let most = if in_rig() { "1026M" } else { "4G" };
+    Run::hvt("status").option("--mem", most).args(["5"]).finish().status(5).quietly();
 }
 
 fn memory_that_no_guest_can_have() {
