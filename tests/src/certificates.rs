@@ -42,6 +42,18 @@ pub struct Issued {
     pub key: PathBuf,
 }
 
+impl Issued {
+    /// What is in the two files.
+    ///
+    /// # Panics
+    ///
+    /// Where they are gone.
+    #[must_use]
+    pub fn read(&self) -> [Vec<u8>; 2] {
+        [&self.certificate, &self.key].map(|path| fs::read(path).expect("a file of PEM"))
+    }
+}
+
 impl Authorities {
     /// Makes both.
     ///

@@ -35,6 +35,14 @@ pub fn tar(directory: &Path, root: &Path) -> PathBuf {
     image
 }
 
+/// An archive of these files, `site.tar` in a directory that is made if need be.
+#[must_use]
+pub fn archive(directory: &Path, files: &[(&str, &[u8])]) -> PathBuf {
+    let root = directory.join("tree");
+    tree(&root, files);
+    tar(directory, &root)
+}
+
 /// A FAT image `site.img` of a tree, made by `mkfs.vfat` and `mcopy`, with `room` bytes for the files.
 #[must_use]
 pub fn fat(directory: &Path, root: &Path, room: u64) -> PathBuf {
@@ -64,8 +72,7 @@ impl Served {
     #[must_use]
     pub fn files(files: &[(&str, &[u8])], arguments: &[&str]) -> Self {
         let directory = files::directory();
-        tree(&directory.path().join("tree"), files);
-        let image = tar(directory.path(), &directory.path().join("tree"));
+        let image = archive(directory.path(), files);
         Self::image(directory, &format!("{},ro", image.display()), "64M", arguments)
     }
 

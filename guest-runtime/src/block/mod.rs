@@ -1,7 +1,7 @@
 //! Block devices.
 //!
-//! [`Disk`] is the full interface: offsets and lengths in bytes, multiples of [`block_size`](Disk::block_size), up to 2^63. For code that is
-//! written against the ecosystem's traits, a disk is a `block_device_driver::BlockDevice`, and a [`Cursor`] on it an
+//! [`Disk`] is the full interface: offsets and lengths in bytes, multiples of [`block_size`](Disk::block_size), up to 2^63. For
+//! code that is written against the ecosystem's traits, a disk is a `block_device_driver::BlockDevice`, and a [`Cursor`] on it an
 //! `embedded_io_async` reader, writer and seeker to the byte.
 //!
 //! A disk that the monitor has mapped into the guest's address space (a read-only one, mostly) is read there, without a request.

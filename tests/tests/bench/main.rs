@@ -13,6 +13,7 @@ mod site;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,6 +59,38 @@ fn bench_in<S: AsRef<OsStr>>(directory: &Path, words: impl IntoIterator<Item = S
     Run::bare().monitor(&directory.join("ukvm-bench")).options(words).deadline(Duration::from_secs(300))
 }
 
+/// What one round of a command gave that measures services, with their names.
+struct Measured {
+    /// What it says of them in JSON.
+    result: Value,
+    /// On its output.
+    text: String,
+    /// In Markdown.
+    page: String,
+}
+
+impl Measured {
+    /// Measures, and sees to it that nothing stays behind where the services had their files.
+    fn by(command: &str) -> Self {
+        let directory = files::directory();
+        let place = directory.path().join("place");
+        fs::create_dir(&place).expect("a directory");
+        let [result, page] = ["a.json", "a.md"].map(|name| directory.path().join(name));
+        let run = bench([command, "--runs", "1", "--json"]).options([&result]);
+        let run = run.option("--markdown", &page).option("--directory", &place);
+        let ended = run.finish().status(0).says(&[&*format!("ukvm-bench: {command}: 1 of 1\n")]);
+        assert_eq!(fs::read_dir(place).expect("a directory").count(), 0, "files were left behind");
+        let page = fs::read_to_string(page).expect("a page");
+        Self { result: json(&result)[command].take(), text: ended.text(), page }
+    }
+
+    /// Asserts that both tables have a line of that name.
+    #[track_caller]
+    fn tells_of(&self, name: &str) {
+        assert!(self.text.contains(name) && self.page.contains(name), "{name}: {}", self.text);
+    }
+}
+
 /// A program that is measured, in the directory of `ukvm-bench`.
 fn program(name: &str) -> String {
     artifacts().guests.join(name).to_str().expect("a path in UTF-8").to_owned()
@@ -79,7 +112,7 @@ fn guest(name: &str) -> PathBuf {
 
 /// A result as JSON.
 fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 

@@ -147,8 +147,7 @@ fn the_files_of_the_examples_run() {
     let authorities = Authorities::new();
     let issued = authorities.issue("server", P256, GOOD);
     site_of(&target.join("site.img"), &[("index.html", b"home")]);
-    let [certificate, key] =
-        [&issued.certificate, &issued.key].map(|path| fs::read(path).expect("a file of PEM"));
+    let [certificate, key] = issued.read();
     site_of(&target.join("identity.img"), &[("certificate.pem", &certificate), ("key.pem", &key)]);
     serves(&file, "10.0.0.2 port 443");
 

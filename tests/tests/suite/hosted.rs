@@ -172,8 +172,7 @@ fn static_site_serves_an_archive() {
         let directory = files::directory();
         let large = noise(7, 3 << 20);
         let pages: [(&str, &[u8]); 2] = [("index.html", b"<h1>Home</h1>\n"), ("large.bin", &large)];
-        site::tree(&directory.path().join("tree"), &pages);
-        let image = site::tar(directory.path(), &directory.path().join("tree"));
+        let image = site::archive(directory.path(), &pages);
         // Read-only: mapped, as a unikernel has it.
         let guest = service("static-site", &["--disk", &format!("{},ro", image.display())], 80);
         for (path, body) in [("/", &b"<h1>Home</h1>\n"[..]), ("/large.bin", &large)] {
@@ -226,12 +225,9 @@ fn https_serves_an_archive() {
         let authorities = Authorities::new();
         let issued = authorities.issue("server", P256, GOOD);
         let archive = |name: &str, content: &[(&str, &[u8])]| {
-            let place = directory.path().join(name);
-            site::tree(&place.join("tree"), content);
-            site::tar(&place, &place.join("tree")).display().to_string()
+            site::archive(&directory.path().join(name), content).display().to_string()
         };
-        let [certificate, key] =
-            [&issued.certificate, &issued.key].map(|path| std::fs::read(path).expect("a file of PEM"));
+        let [certificate, key] = issued.read();
         let site = archive("site", &[("index.html", b"<h1>Home</h1>\n")]);
         let identity = archive("identity", &[("certificate.pem", &certificate), ("key.pem", &key)]);
         let disks = [format!("site={site},ro"), format!("identity={identity},ro")];

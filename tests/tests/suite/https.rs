@@ -61,7 +61,8 @@ impl Served {
     fn with(authorities: Authorities, issued: &Issued, pages: &[(&str, &[u8])], arguments: &[&str]) -> Self {
         let directory = files::directory();
         network::make_tap_with_address("tap0");
-        let disks = [archive(directory.path(), "site", pages), identity(directory.path(), issued)];
+        let disks =
+            [site::archive(&directory.path().join("site"), pages), identity(directory.path(), issued)];
         let guest = run(&disks).args(arguments).deadline(Duration::from_secs(600)).start();
         wait_for_listener(PEER, PORT);
         Self { guest, authorities, directory }
@@ -144,17 +145,10 @@ fn run(disks: &[PathBuf]) -> Run {
         .args(["--ip", "10.0.0.2/24", "--ip", "fd00::2/64"])
 }
 
-/// An archive of files.
-fn archive(directory: &Path, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
-    let place = directory.join(name);
-    site::tree(&place.join("tree"), files);
-    site::tar(&place, &place.join("tree"))
-}
-
 /// A disk with a certificate and a key.
 fn identity(directory: &Path, issued: &Issued) -> PathBuf {
-    let [certificate, key] = [&issued.certificate, &issued.key].map(|path| fs::read(path).expect("a file"));
-    archive(directory, "identity", &[("certificate.pem", &certificate), ("key.pem", &key)])
+    let [certificate, key] = issued.read();
+    site::archive(&directory.join("identity"), &[("certificate.pem", &certificate), ("key.pem", &key)])
 }
 
 fn curl_gets_pages_and_parts() {
@@ -384,8 +378,8 @@ fn identities_that_are_none_end_the_start() {
         let one = authorities.issue("one", P256, GOOD);
         let other = authorities.issue("other", P256, GOOD);
         let directory = files::directory();
-        let pages = archive(directory.path(), "site", &[("index.html", b"home")]);
-        let [certificate, key] = [&one.certificate, &one.key].map(|path| fs::read(path).expect("a file"));
+        let pages = site::archive(&directory.path().join("site"), &[("index.html", b"home")]);
+        let [certificate, key] = one.read();
         let other = fs::read(&other.key).expect("a key");
         let encrypted = call(
             "openssl",
@@ -402,7 +396,7 @@ fn identities_that_are_none_end_the_start() {
         .enumerate()
         {
             let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
-            let disk = archive(directory.path(), &format!("identity-{number}"), &files);
+            let disk = site::archive(&directory.path().join(format!("identity-{number}")), &files);
             let ended = run(&[pages.clone(), disk]).finish().status(1).quietly();
             assert_eq!(ended.text().trim_end(), told);
         }

@@ -391,8 +391,7 @@ fn a_disk_that_fails_is_an_internal_error() {
     in_namespace(|| {
         let directory = files::directory();
         let large = noise(11, 4 << 20);
-        site::tree(&directory.path().join("tree"), &[("a.txt", b"a"), ("large", &large)]);
-        let image = site::tar(directory.path(), &directory.path().join("tree"));
+        let image = site::archive(directory.path(), &[("a.txt", b"a"), ("large", &large)]);
         // With `,ro` the user promises that this does not happen.
         let served = Served::image(directory, &image.display().to_string(), "64M", &[]);
         assert_eq!(Reply::parse(&client::answer(PEER, b"GET /a.txt HTTP/1.0\r\n\r\n")).text(), "a");
@@ -414,8 +413,7 @@ fn disks_that_are_no_site() {
     in_namespace(|| {
         network::make_tap_with_address("tap0");
         let directory = files::directory();
-        site::tree(&directory.path().join("tree"), &[("a", &noise(1, 100_000))]);
-        let archive = site::tar(directory.path(), &directory.path().join("tree"));
+        let archive = site::archive(directory.path(), &[("a", &noise(1, 100_000))]);
         let short =
             files::file(directory.path(), "short", &fs::read(archive).expect("an archive")[..50 * 512]);
         let noise = files::file(directory.path(), "noise", &noise(2, 1 << 20));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use ukvm_storage::{Device, ReadFailed, Store};
-use ukvm_tests::certificates::{GOOD, Issued, P256};
+use ukvm_tests::certificates::{GOOD, P256};
 use ukvm_tests::files::{self, call, noise};
 use ukvm_tests::site;
 use ukvm_tls::{Acceptor, Identity, IdentityError, LONGEST_CHAIN, Validity};
@@ -17,10 +17,6 @@ ukvm_tests::tests! {
     dates_are_those_of_the_first_certificate .needs(OPENSSL);
     what_is_wrong_with_a_disk_is_said .needs(OPENSSL);
     a_site_with_the_key_is_refused .needs(OPENSSL);
-}
-
-fn read(issued: &Issued) -> (Vec<u8>, Vec<u8>) {
-    (fs::read(&issued.certificate).expect("a certificate"), fs::read(&issued.key).expect("a key"))
 }
 
 /// A key in another form.
@@ -38,7 +34,7 @@ fn keys_of_all_kinds() {
         ("rsa", &["rsa:2048"], &["rsa"]),
     ] {
         let issued = authorities.issue(name, kind, GOOD);
-        let (certificate, key) = read(&issued);
+        let [certificate, key] = issued.read();
         let mut forms = vec![key];
         for tool in others {
             // SEC 1 and PKCS #1; `openssl ecparam` puts parameters in front of the former.
@@ -64,10 +60,10 @@ fn keys_of_all_kinds() {
 
 fn files_that_are_no_identity() {
     let (authorities, issued) = authorities();
-    let (certificate, key) = read(issued);
+    let [certificate, key] = issued.read();
     let of = |certificate: &[u8], key: &[u8]| Identity::from_pem(certificate, key).map(drop).unwrap_err();
-    let other = read(&authorities.issue("other", P256, GOOD));
-    assert_eq!(of(&certificate, &other.1), IdentityError::Mismatch);
+    let other = authorities.issue("other", P256, GOOD).read();
+    assert_eq!(of(&certificate, &other[1]), IdentityError::Mismatch);
     assert_eq!(of(b"", &key), IdentityError::NoCertificate);
     assert_eq!(of(&noise(3, 5000), &key), IdentityError::NoCertificate);
     assert_eq!(of(&key, &certificate), IdentityError::NoCertificate);
@@ -86,7 +82,7 @@ fn files_that_are_no_identity() {
     for (name, kind) in
         [("p521", &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"][..]), ("weak", &["rsa:1024"])]
     {
-        let (certificate, key) = read(&authorities.issue(name, kind, GOOD));
+        let [certificate, key] = authorities.issue(name, kind, GOOD).read();
         assert_eq!(of(&certificate, &key), IdentityError::UnsupportedKey, "{name}");
     }
     let password = ["-aes256", "-passout", "pass:secret"];
@@ -111,7 +107,7 @@ fn files_that_are_no_identity() {
 
 fn dates_are_those_of_the_first_certificate() {
     let (authorities, _) = authorities();
-    let (certificate, key) = read(&authorities.issue("dated", P256, ["20210102030405Z", "20220203040506Z"]));
+    let [certificate, key] = authorities.issue("dated", P256, ["20210102030405Z", "20220203040506Z"]).read();
     let identity = Identity::from_pem(&certificate, &key).expect("an identity");
     // `date --utc --date '2021-01-02 03:04:05' +%s`, and the other.
     let (from, until) = (Duration::from_secs(1_609_556_645), Duration::from_secs(1_643_861_106));
@@ -159,12 +155,11 @@ impl Device for Memory {
 /// An archive of these files.
 fn archive(files: &[(&str, &[u8])]) -> Memory {
     let directory = files::directory();
-    site::tree(&directory.path().join("tree"), files);
-    Memory(fs::read(site::tar(directory.path(), &directory.path().join("tree"))).expect("an archive"))
+    Memory(fs::read(site::archive(directory.path(), files)).expect("an archive"))
 }
 
 fn what_is_wrong_with_a_disk_is_said() {
-    let (certificate, key) = read(&authorities().1);
+    let [certificate, key] = authorities().1.read();
     let of = |files: &[(&str, &[u8])]| wait(https::identity::read(archive(files)));
     assert!(of(&[("certificate.pem", &certificate), ("key.pem", &key)]).is_ok());
     let large = vec![b'\n'; 70_000];
@@ -198,7 +193,7 @@ fn what_is_wrong_with_a_disk_is_said() {
 }
 
 fn a_site_with_the_key_is_refused() {
-    let (certificate, key) = read(&authorities().1);
+    let [certificate, key] = authorities().1.read();
     let check = |files: &[(&str, &[u8])]| {
         wait(async {
             https::identity::check_is_apart(&Store::open(archive(files)).await.expect("a site")).await

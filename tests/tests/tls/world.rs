@@ -9,7 +9,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fs;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -159,7 +158,7 @@ pub(crate) fn authorities() -> &'static (Authorities, Issued) {
 
 /// The identity that two files are.
 pub(crate) fn identity(issued: &Issued) -> Identity {
-    let [certificate, key] = [&issued.certificate, &issued.key].map(|path| fs::read(path).expect("a file"));
+    let [certificate, key] = issued.read();
     Identity::from_pem(&certificate, &key).expect("an identity")
 }
 

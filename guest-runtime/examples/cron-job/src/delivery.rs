@@ -28,9 +28,9 @@ fn beside(name: &str, kind: &str) -> String {
 ///
 /// What comes is written to another file beside it, `XXXXXXXX.TMP`. Once that is durable, it is renamed to `XXXXXXXX.NEW`, which so is
 /// always complete, and once this is durable, to its own name. No rename of FAT is atomic: a job that is broken off in one may leave the
-/// old file gone and the new one under the name it had, or under both names with the same clusters. So a file system that was not put away in
-/// order is refused until `fsck.vfat` has looked at it, which leaves one of two such names with all and the other with nothing. The next
-/// job [does](Self::open) what is left to do.
+/// old file gone and the new one under the name it had, or under both names with the same clusters. So a file system that was not put
+/// away in order is refused until `fsck.vfat` has looked at it, which leaves one of two such names with all and the other with
+/// nothing. The next job [does](Self::open) what is left to do.
 #[derive(Debug)]
 pub struct Delivery<D: WritableDevice + Clone + 'static> {
     device: D,

@@ -1,8 +1,8 @@
 //! Requests as they come: arrays of bulk strings, or lines as people type them.
 //!
-//! Both are those of the Redis protocol, version 2 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>). An array is `*COUNT`, and
-//! for each argument `$LENGTH` and so many bytes; each of these ends with CR and LF. Anything that does not begin with `*` is a line, whose
-//! arguments are divided by blanks and may be in quotes.
+//! Both are those of the Redis protocol, version 2 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>). An array is
+//! `*COUNT`, and for each argument `$LENGTH` and so many bytes; each of these ends with CR and LF. Anything that does not begin with
+//! `*` is a line, whose arguments are divided by blanks and may be in quotes.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,8 +1,8 @@
 //! `ukvm-bench job`: how long a job lives that fetches a file, from before its process is made until it has been reaped.
 //!
 //! The example `cron-job` fetches a file from nginx onto its disk: with all that a network has (an address from dnsmasq, the name by
-//! DNS), the same with the address in use at once, and with neither. Beside it a shell of the host does the same with curl, sync and mv: without a
-//! machine to be started and an address to be got. In a round each has its turn.
+//! DNS), the same with the address in use at once, and with neither. Beside it a shell of the host does the same with curl, sync and
+//! mv: without a machine to be started and an address to be got. In a round each has its turn.
 
 mod world;
 

@@ -1,8 +1,8 @@
 //! `ukvm-bench site` and `ukvm-bench tls`: how fast a web site in a guest is, beside nginx and beside the same program in a process.
 //!
-//! All three serve the same files to the same wrk. In a round each has its turn: it is started, loaded in each way, looked at for the memory
-//! that it has, and killed. The guest and the process are behind the same TAP interface, with the same network stack; nginx is
-//! reached without any interface, over the kernel's own loopback.
+//! All three serve the same files to the same wrk. In a round each has its turn: it is started, loaded in each way, looked at for
+//! the memory that it has, and killed. The guest and the process are behind the same TAP interface, with the same network stack;
+//! nginx is reached without any interface, over the kernel's own loopback.
 
 mod certificate;
 mod files;
