@@ -7,6 +7,7 @@
 //! - `lost-cache`: what is written to a disk stays in the file `PATH.cache` until a flush brings it to `PATH`, which so holds what a
 //!   loss of power would leave;
 //! - `broken-disk`: as long as there is a file `PATH.broken`, the requests to the disk that it names (`read`, `write`, `flush`) fail;
+//! - `no-huge-pages`: the host gives memory in pages of 4 KiB only, so that the process has as many as the guest has touched;
 //! - `writable-text`: the page tables let the guest write its text, so that only the memory slot below them protects it.
 
 use std::ffi::OsString;
@@ -59,6 +60,7 @@ fn run() -> Result<u8, Error> {
             })?,
             "no-io-uring" => forbid(libc::SYS_io_uring_setup, libc::EPERM),
             "no-flush" => forbid(libc::SYS_fdatasync, libc::EIO),
+            "no-huge-pages" => forbid_huge_pages(),
             "writable-text" => config.test_writable_text = true,
             _ => return Err(Error::new(ErrorKind::Usage, "the first argument is none of the oddities")),
         }
@@ -82,6 +84,13 @@ fn replace_disks(
         }
     }
     Ok(())
+}
+
+/// Has this process get no huge pages, whatever it asks for (`PR_SET_THP_DISABLE`, prctl(2)).
+fn forbid_huge_pages() {
+    // SAFETY: the call takes no pointer.
+    let done = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }
 
 /// Has this process and its threads get `errno` for a system call (Linux, `userspace-api/seccomp_filter.rst`).

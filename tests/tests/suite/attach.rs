@@ -9,10 +9,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use ukvm_tests::artifacts::{artifacts, guest};
 use ukvm_tests::files;
 use ukvm_tests::run::{Run, Running, SOON};
 use ukvm_tests::suite::{Need, patience};
 use ukvm_tests::terminal::Terminal;
+use ukvm_tests::user::NOBODY;
 
 ukvm_tests::tests! {
     who_joins_sees_the_last_lines_types_and_leaves;
@@ -378,10 +380,14 @@ fn there_is_nothing_to_join() {
 
 fn the_socket_of_another_user() {
     let place = Place::new();
+    let directory = place.path.parent().expect("a directory");
     let open = fs::Permissions::from_mode(0o777);
-    fs::set_permissions(place.path.parent().expect("a directory"), open).expect("it is ours");
+    fs::set_permissions(directory, open).expect("it is ours");
+    // The one that was built may be in a directory that is closed to others.
+    let monitor = directory.join("ukvm-run");
+    fs::copy(&artifacts().monitor, &monitor).expect("a copy");
     let _guest = place.start(Run::guest("console-echo"));
-    let _ = place.attach().user(65534).finish().refuses(77, &["another user"]);
+    let _ = place.attach().monitor(&monitor).user(NOBODY).finish().refuses(77, &["another user"]);
 }
 
 fn a_socket_that_was_left_over_is_replaced() {
@@ -422,7 +428,7 @@ fn a_path_that_cannot_be_a_socket() {
 fn a_program_that_is_called_attach() {
     let directory = files::directory();
     let program = directory.path().join("attach");
-    let _ = fs::copy(ukvm_tests::artifacts::guest("status"), &program).expect("a copy");
+    let _ = fs::copy(guest("status"), &program).expect("a copy");
     let run = Run::elf("./attach").current_directory(directory.path()).args(["3"]);
     let _ = run.finish().status(3).quietly();
     let run = Run::bare().options(["--mem", "64M", "attach", "4"]).current_directory(directory.path());
