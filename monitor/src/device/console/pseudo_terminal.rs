@@ -62,6 +62,14 @@ impl End {
     pub(super) fn has_unread(&self) -> bool {
         nowait::is_ready(self.0.as_raw_fd(), libc::POLLIN)
     }
+
+    /// How many bytes of that the kernel has passed on, and no program has read; 0 where it does not say.
+    pub(super) fn unread(&self) -> u64 {
+        let mut count: libc::c_int = 0;
+        // SAFETY: the request writes one int to `count`.
+        let told = check(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::FIONREAD, &raw mut count) });
+        told.map_or(0, |_| count.try_into().unwrap_or(0))
+    }
 }
 
 impl AsRawFd for PseudoTerminal {

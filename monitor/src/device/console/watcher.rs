@@ -89,9 +89,12 @@ impl Watcher {
 
     /// Whether it is worth to wait for it when the guest has ended: it has not all, and what it has not is still there.
     pub(super) fn is_awaited(&self, history: &History) -> bool {
-        !self.is_gone
-            && self.next >= history.start()
-            && (!self.unsent.is_empty() || self.next < history.end())
+        !self.is_gone && self.next >= history.start() && self.untaken(history) > 0
+    }
+
+    /// How many bytes it has not taken yet.
+    pub(super) fn untaken(&self, history: &History) -> u64 {
+        history.end().saturating_sub(self.next) + self.unsent.len() as u64
     }
 
     /// Whether there is something to send. If so, it is in `unsent`.

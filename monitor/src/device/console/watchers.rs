@@ -5,7 +5,7 @@
 
 use super::super::nowait;
 use super::history::History;
-use super::pseudo_terminal::PseudoTerminal;
+use super::pseudo_terminal::{End, PseudoTerminal};
 use super::watcher::{Kind, Watcher};
 use crate::error::{Error, host};
 use crate::interrupt::{self, Interrupts};
@@ -27,8 +27,13 @@ const KEYS: usize = 4096;
 /// Output that is taken at a time: what has to be sent before the history forgets it.
 const PIECE: usize = 16 << 10;
 
+/// How long a guest's end waits at most for those who take the last output, each time a part of it within [`PATIENCE`].
+const LONGEST: Duration = Duration::from_secs(5);
 /// How often it is looked whether a terminal has been read.
 const STEP: Duration = Duration::from_millis(1);
+/// How long a terminal must look as if it had been read. A program in the middle of reading (`n_tty_read` of Linux) has emptied one
+/// buffer of the kernel before that is filled from the next, which cannot be seen, and may have to wait for a processor in between.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A console that is watched.
 #[derive(Debug)]
@@ -179,17 +184,29 @@ impl Drop for Watchers {
                 None => return,
             },
         };
-        let until = Instant::now() + PATIENCE;
+        let latest = Instant::now() + LONGEST;
+        let (mut until, mut before, mut quiet_since) = (latest, None, None);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
             let awaited = self.watchers.iter().filter(|watcher| watcher.is_awaited(&self.history));
+            let untaken: u64 = awaited.clone().map(|watcher| watcher.untaken(&self.history)).sum();
+            let untaken = untaken + terminal.as_ref().map_or(0, End::unread);
+            if before.replace(untaken) != Some(untaken) {
+                until = latest.min(now + PATIENCE);
+            }
             let awaited: Vec<_> = awaited.map(|watcher| (watcher.fd(), libc::POLLOUT)).collect();
             match &terminal {
-                _ if left.is_zero() => return,
+                _ if now >= until => return,
                 None if awaited.is_empty() => return,
-                None => drop(nowait::is_any_ready_within(&awaited, left)),
-                Some(end) if awaited.is_empty() && !end.has_unread() => return,
-                Some(_) => thread::sleep(STEP),
+                None => drop(nowait::is_any_ready_within(&awaited, until - now)),
+                Some(end) => {
+                    let is_quiet = awaited.is_empty() && !end.has_unread();
+                    quiet_since = is_quiet.then(|| quiet_since.unwrap_or(now));
+                    if quiet_since.is_some_and(|since| now - since >= QUIET) {
+                        return;
+                    }
+                    thread::sleep(STEP);
+                }
             }
             self.send();
         }

@@ -241,8 +241,8 @@ fn who_comes_just_before_the_end_gets_the_last_lines() {
     assert_eq!(text, "short-lived\n");
 }
 
-#[test]
-fn who_has_a_terminal_open_gets_all_of_the_last_output() {
+/// How many of the last bytes a terminal's reader gets that reads `piece` of them after each pause, and how long the end waits.
+fn last_output_in_pieces(piece: usize, pause: Duration) -> (usize, Duration) {
     let mut interrupts = Interrupts::new(false).unwrap();
     let mut console = Watchers::on_terminal(&mut interrupts).unwrap();
     let Place::Terminal(terminal) = &console.place else { panic!() };
@@ -254,14 +254,39 @@ fn who_has_a_terminal_open_gets_all_of_the_last_output() {
         done += console.write(&VolatileSlice::from(&mut bytes[done..]));
     }
     let reader = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(20));
-        let mut all = Vec::new();
+        let (mut all, mut buffer) = (0, vec![0; piece]);
         // The end is an error where the other end is closed meanwhile.
-        let _ = user.read_to_end(&mut all);
-        all.len()
+        loop {
+            thread::sleep(pause);
+            match user.read_exact(&mut buffer) {
+                Ok(()) => all += piece,
+                Err(_) => return all,
+            }
+        }
     });
+    let start = Instant::now();
     drop(console);
-    assert_eq!(reader.join().unwrap(), KEPT - 10);
+    (reader.join().unwrap(), start.elapsed())
+}
+
+#[test]
+fn who_has_a_terminal_open_gets_all_of_the_last_output() {
+    let (seen, _) = last_output_in_pieces(KEPT - 10, PATIENCE / 50);
+    assert_eq!(seen, KEPT - 10);
+}
+
+#[test]
+fn who_takes_the_last_output_slowly_gets_all_of_it() {
+    let piece = (KEPT - 10) / 6;
+    let (seen, took) = last_output_in_pieces(piece, PATIENCE / 3);
+    assert_eq!(seen, piece * 6);
+    assert!(took > PATIENCE, "{took:?}");
+}
+
+#[test]
+fn nobody_holds_up_the_end_for_ever() {
+    let (seen, took) = last_output_in_pieces(1000, PATIENCE / 6);
+    assert!(seen < KEPT - 1000 && took >= LONGEST && took < LONGEST * 2, "{seen} in {took:?}");
 }
 
 #[test]
