@@ -56,6 +56,16 @@ impl Journal {
         self.passed.contains(name) || self.failed.contains(name)
     }
 
+    /// Writes a journal to `path` that knows of those alone that passed, so that all others run once more.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn keep_passed(&self, path: &Path) -> io::Result<()> {
+        let lines: String = self.passed.iter().map(|name| format!("passed {name}\n")).collect();
+        std::fs::write(path, lines)
+    }
+
     fn parse(text: &str) -> Self {
         let mut journal = Self::default();
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
@@ -120,6 +130,11 @@ mod tests {
         // The last line has no end: the machine was gone.
         assert_eq!(journal.running, set(&["a::c", "a::e"]));
         assert!(journal.has_ended("a::d") && !journal.has_ended("a::c"));
+
+        let directory = crate::files::directory();
+        let path = directory.path().join("journal");
+        journal.keep_passed(&path).unwrap();
+        assert_eq!(Journal::read(&path).unwrap(), Journal { passed: set(&["a::b"]), ..Journal::default() });
     }
 
     #[test]
