@@ -84,13 +84,20 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // So that it writes down what it has to keep. After it has ended by itself this fails, and the log says why.
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        let end = Instant::now() + patience(Duration::from_secs(5));
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // So that it writes down what it has to keep.
+        end(&mut self.child, patience(Duration::from_secs(5)));
     }
+}
+
+/// Asks a process to end, and kills it where that takes longer than `grace`. One that has ended by itself has so already.
+pub(crate) fn end(child: &mut Child, grace: Duration) {
+    if matches!(child.try_wait(), Ok(None)) {
+        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+    }
+    let end = Instant::now() + grace;
+    while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }

@@ -8,10 +8,9 @@
 //! failed is what fails in two machines, or what a machine was lost under twice.
 
 use crate::artifacts::artifacts;
+use crate::daemon;
 use crate::files;
 use crate::journal::{self, Journal};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -119,16 +118,7 @@ fn wait(mut rig: Child, journal: &Path) -> io::Result<Option<ExitStatus>> {
         }
     }
     println!("\nno test has begun or ended for {} s", STANDSTILL.as_secs());
-    kill(Pid::from_raw(rig.id().cast_signed()), Signal::SIGTERM)?;
-    let deadline = Instant::now() + GRACE;
-    while rig.try_wait()?.is_none() {
-        if Instant::now() > deadline {
-            rig.kill()?;
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let _ = rig.wait()?;
+    daemon::end(&mut rig, GRACE);
     Ok(None)
 }
 

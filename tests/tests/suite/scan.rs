@@ -98,7 +98,7 @@ fn protocols() {
         let open = [("1", "open"), ("6", "open"), ("17", "open")];
         v4.check(&open, &["253 closed (proto-unreach)"]);
         // Without contents the first is nonsense, a fragment is not for here, nmap's message of ICMPv6 asks nothing, and 59 says that
-        // nothing follows. But if the guest looks for a neighbour just then, nmap takes that for an answer to its message.
+        // nothing follows. But nmap takes any message of ICMPv6 for an answer to its own: also one to find a neighbour.
         let nothing = "open|filtered";
         let icmp = if v6.ports.contains(&("58".into(), "open".into())) { "open" } else { nothing };
         let unlike = [("0", nothing), open[1], open[2], ("44", nothing), ("58", icmp), ("59", nothing)];

@@ -5,7 +5,7 @@
 
 use super::super::nowait;
 use super::history::History;
-use super::pseudo_terminal::{End, PseudoTerminal};
+use super::pseudo_terminal::PseudoTerminal;
 use super::watcher::{Kind, Watcher};
 use crate::error::{Error, host};
 use crate::interrupt::{self, Interrupts};
@@ -185,28 +185,30 @@ impl Drop for Watchers {
             },
         };
         let latest = Instant::now() + LONGEST;
-        let (mut until, mut before, mut quiet_since) = (latest, None, None);
+        // What there was to be taken at the last look, and since when that is so.
+        let (mut before, mut since) = (None, Instant::now());
         loop {
             let now = Instant::now();
             let awaited = self.watchers.iter().filter(|watcher| watcher.is_awaited(&self.history));
             let untaken: u64 = awaited.clone().map(|watcher| watcher.untaken(&self.history)).sum();
-            let untaken = untaken + terminal.as_ref().map_or(0, End::unread);
-            if before.replace(untaken) != Some(untaken) {
-                until = latest.min(now + PATIENCE);
-            }
             let awaited: Vec<_> = awaited.map(|watcher| (watcher.fd(), libc::POLLOUT)).collect();
-            match &terminal {
-                _ if now >= until => return,
-                None if awaited.is_empty() => return,
+            let left = (untaken, terminal.as_ref().map(|end| (end.has_unread(), end.unread())));
+            if before.replace(left) != Some(left) {
+                since = now;
+            }
+            let is_taken = awaited.is_empty() && left.1.is_none_or(|(has_unread, _)| !has_unread);
+            let patience = match terminal {
+                None if is_taken => return,
+                Some(_) if is_taken => QUIET,
+                _ => PATIENCE,
+            };
+            let until = latest.min(since + patience);
+            if now >= until {
+                return;
+            }
+            match terminal {
                 None => drop(nowait::is_any_ready_within(&awaited, until - now)),
-                Some(end) => {
-                    let is_quiet = awaited.is_empty() && !end.has_unread();
-                    quiet_since = is_quiet.then(|| quiet_since.unwrap_or(now));
-                    if quiet_since.is_some_and(|since| now - since >= QUIET) {
-                        return;
-                    }
-                    thread::sleep(STEP);
-                }
+                Some(_) => thread::sleep(STEP),
             }
             self.send();
         }
